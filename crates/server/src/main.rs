@@ -1,0 +1,3 @@
+//! The program `bongsu`.
+
+fn main() {}
