@@ -2,22 +2,33 @@
 //!
 //! Pure values and functions: no IO, no clock, no randomness but what is passed in.
 
+pub mod breaker;
 pub mod channel;
 pub mod code;
 pub mod id;
 pub mod lane;
 pub mod phone;
 pub mod price;
+pub mod rate;
+pub mod retry;
+pub mod route;
 pub mod secret;
 pub mod status;
+pub mod text;
 pub mod time;
+pub mod variables;
 
+pub use breaker::{Allow, Breaker};
 pub use channel::{Channel, ChannelChoice};
 pub use code::{Action, Billing, Code};
 pub use id::{AccountId, ClockBehind, EntryId, IdGen, KeyId, MessageId, RelayId, RequestId, SenderId};
 pub use lane::Lane;
 pub use phone::PhoneNumber;
 pub use price::{Price, Unit};
+pub use rate::{Bucket, Pacer};
+pub use retry::{Case, FailoverPolicy, Next, Outcome, Tried};
+pub use route::{Distribution, Shares};
 pub use secret::{Body, Secret};
 pub use status::{OriginStatus, Status};
+pub use text::{BadChar, TextError};
 pub use time::{Clock, Day, ManualClock, Timestamp};
