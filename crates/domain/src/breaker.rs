@@ -176,3 +176,6 @@ impl Breaker {
 fn second_of(now: Timestamp) -> i64 {
     now.0.div_euclid(1_000_000)
 }
+
+#[cfg(test)]
+mod tests;

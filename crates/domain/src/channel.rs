@@ -82,3 +82,6 @@ pub fn is_known_channel_name(word: &str) -> bool {
     ];
     NAMES.contains(&word)
 }
+
+#[cfg(test)]
+mod tests;

@@ -344,3 +344,6 @@ impl FromStr for Code {
 fn position(number: u16) -> Option<usize> {
     ROWS.binary_search_by_key(&number, |row| row.code.number()).ok()
 }
+
+#[cfg(test)]
+mod tests;

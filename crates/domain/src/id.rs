@@ -183,3 +183,6 @@ fn digit_of(byte: u8) -> Option<u8> {
     let index = ALPHABET.iter().position(|&letter| letter == byte)?;
     u8::try_from(index).ok()
 }
+
+#[cfg(test)]
+mod tests;

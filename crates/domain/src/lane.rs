@@ -38,3 +38,6 @@ impl Lane {
         Lane::ALL.get(usize::from(number)).copied()
     }
 }
+
+#[cfg(test)]
+mod tests;

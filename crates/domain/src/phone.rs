@@ -130,7 +130,7 @@ fn national_digits(text: &str) -> Result<String, Fault> {
     let (digits, has_plus) = bare_digits(text)?;
     match digits.strip_prefix("82") {
         Some(rest) => Ok(after_country(rest)),
-        None if has_plus => Err(Fault::Foreign),
+        None if has_plus && !digits.is_empty() => Err(Fault::Foreign),
         // A spreadsheet read the number as a number: 1012345678.
         None if digits.len() == 10 && digits.starts_with("10") => Ok(format!("0{digits}")),
         None => Ok(digits),
@@ -169,3 +169,6 @@ fn is_separator(letter: char) -> bool {
     let is_invisible = matches!(letter, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}' | '\u{FEFF}');
     is_visible || is_space || is_invisible
 }
+
+#[cfg(test)]
+mod tests;

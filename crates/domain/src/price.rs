@@ -63,3 +63,6 @@ impl Price {
         Some(Price { unit: self.unit, amount })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,6 @@ impl Bucket {
         Duration::from_micros(tokens.max(0).unsigned_abs().div_ceil(self.rate_per_s.unsigned_abs()))
     }
 }
+
+#[cfg(test)]
+mod tests;

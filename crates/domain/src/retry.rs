@@ -222,3 +222,6 @@ impl Case<'_> {
 fn is_throttle(code: Code) -> bool {
     matches!(code, Code::RouteThrottled | Code::RouteQueueFull)
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,3 +154,6 @@ fn is_due_before(one: &Credit, other: &Credit) -> bool {
     let (first, second) = (deadline(one, other), deadline(other, one));
     first < second || (first == second && one.weight > other.weight)
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,3 +62,6 @@ impl fmt::Debug for Body {
         f.write_str("Body(***)")
     }
 }
+
+#[cfg(test)]
+mod tests;

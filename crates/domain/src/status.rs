@@ -138,3 +138,6 @@ pub fn origin_status(status: Status, tries: u32) -> OriginStatus {
         _ => OriginStatus::Pending,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,3 +193,6 @@ fn suggestion(ch: char) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

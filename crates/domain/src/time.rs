@@ -231,3 +231,6 @@ fn offset_secs(bytes: &[u8]) -> Option<i64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

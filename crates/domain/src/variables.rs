@@ -67,3 +67,6 @@ fn bare_name(key: &str) -> &str {
     let key = key.trim();
     key.strip_prefix("#{").and_then(|rest| rest.strip_suffix('}')).map_or(key, str::trim)
 }
+
+#[cfg(test)]
+mod tests;
