@@ -1,0 +1,151 @@
+//! Accounts: the tenants whose messages, money, keys and sender numbers are kept apart (design D12).
+
+use bongsu_domain::{AccountId, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::error::{Error, Kind};
+use crate::{PAGE_MAX, Store};
+
+/// Requests a second that the API's bucket of a new account refills by.
+pub const DEFAULT_RATE_PER_S: u32 = 300;
+/// The highest rate an account can be given.
+pub const RATE_MAX: u32 = 1_000_000;
+/// The longest name, in characters.
+pub const NAME_MAX: usize = 100;
+
+const COLUMNS: &str = "id, name, created, suspended, rate_per_s";
+
+/// One account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRow {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name, for people.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// True when none of its keys may do anything.
+    pub suspended: bool,
+    /// Requests a second that its bucket refills by.
+    pub rate_per_s: u32,
+}
+
+/// What to change of an account; `None` leaves a value as it is.
+#[derive(Debug, Clone, Default)]
+pub struct AccountPatch {
+    /// Another name.
+    pub name: Option<String>,
+    /// Suspend or resume.
+    pub suspended: Option<bool>,
+    /// Another rate, 1 to [`RATE_MAX`].
+    pub rate_per_s: Option<u32>,
+}
+
+/// Makes an account.
+///
+/// # Errors
+/// `Invalid("name")` when it is not 1 to [`NAME_MAX`] characters without control characters.
+pub async fn create(store: &Store, name: &str) -> Result<AccountRow, Error> {
+    let name = check_name(name)?;
+    store
+        .write(move |tx| {
+            let row = AccountRow {
+                id: AccountId(tx.new_id()?),
+                name,
+                created: tx.now,
+                suspended: false,
+                rate_per_s: DEFAULT_RATE_PER_S,
+            };
+            tx.live
+                .prepare_cached(
+                    "INSERT INTO accounts (id, name, created, suspended, rate_per_s) VALUES (?, ?, ?, ?, ?)",
+                )?
+                .execute(params![row.id.0, row.name, row.created.0, row.suspended, row.rate_per_s])?;
+            Ok(row)
+        })
+        .await
+}
+
+/// One account.
+///
+/// # Errors
+/// `NotFound`.
+pub async fn get(store: &Store, id: AccountId) -> Result<AccountRow, Error> {
+    store.read(move |reader| must_exist(&reader.live, id)).await
+}
+
+/// Accounts, newest first, at most `limit` (and [`PAGE_MAX`]) of them, older than `after`.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn list(store: &Store, limit: u32, after: Option<AccountId>) -> Result<Vec<AccountRow>, Error> {
+    store
+        .read(move |reader| {
+            let mut statement = reader
+                .live
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM accounts WHERE id < ? ORDER BY id DESC LIMIT ?"))?;
+            let after = after.map_or(i64::MAX, |id| id.0);
+            let rows = statement.query_map(params![after, limit.min(PAGE_MAX)], from_row)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+}
+
+/// Changes an account and answers it as it is now. Its keys see the change at once.
+///
+/// # Errors
+/// `NotFound`, `Invalid("name")`, `Invalid("ratePerS")`.
+pub async fn patch(store: &Store, id: AccountId, patch: AccountPatch) -> Result<AccountRow, Error> {
+    let name = patch.name.as_deref().map(check_name).transpose()?;
+    if patch.rate_per_s.is_some_and(|rate| !(1..=RATE_MAX).contains(&rate)) {
+        return Err(Error::new(Kind::Invalid("ratePerS"), format!("a rate is between 1 and {RATE_MAX} a second")));
+    }
+    let row = store
+        .write(move |tx| {
+            let mut row = must_exist(tx.live, id)?;
+            row.name = name.unwrap_or(row.name);
+            row.suspended = patch.suspended.unwrap_or(row.suspended);
+            row.rate_per_s = patch.rate_per_s.unwrap_or(row.rate_per_s);
+            tx.live
+                .prepare_cached("UPDATE accounts SET name = ?, suspended = ?, rate_per_s = ? WHERE id = ?")?
+                .execute(params![row.name, row.suspended, row.rate_per_s, id.0])?;
+            Ok(row)
+        })
+        .await?;
+    store.admin_cache().forget();
+    Ok(row)
+}
+
+/// The account's row, if there is one.
+///
+/// # Errors
+/// Only those of the file.
+pub fn load(live: &Connection, id: AccountId) -> Result<Option<AccountRow>, Error> {
+    Ok(live
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM accounts WHERE id = ?"))?
+        .query_row([id.0], from_row)
+        .optional()?)
+}
+
+/// The account's row, or `NotFound`.
+pub(crate) fn must_exist(live: &Connection, id: AccountId) -> Result<AccountRow, Error> {
+    load(live, id)?.ok_or_else(|| Error::new(Kind::NotFound, "there is no such account"))
+}
+
+fn check_name(name: &str) -> Result<String, Error> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(Error::new(Kind::Invalid("name"), format!("a name has 1 to {NAME_MAX} characters in one line")));
+    }
+    Ok(name.to_owned())
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<AccountRow> {
+    Ok(AccountRow {
+        id: AccountId(row.get(0)?),
+        name: row.get(1)?,
+        created: Timestamp(row.get(2)?),
+        suspended: row.get(3)?,
+        rate_per_s: row.get(4)?,
+    })
+}
