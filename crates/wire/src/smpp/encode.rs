@@ -64,12 +64,7 @@ pub fn encode_submit(message: &SubmitSm<'_>, sequence: u32, out: &mut Vec<u8>) -
 ///
 /// # Errors
 /// A `message_id` too long or with a NUL inside; `out` is then as before.
-pub fn encode_submit_resp(
-    status: u32,
-    sequence: u32,
-    message_id: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), EncodeError> {
+pub fn encode_submit_resp(status: u32, sequence: u32, message_id: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     pdu(CommandId::SUBMIT_SM_RESP, status, sequence, out, |out| {
         if status != status::ESME_ROK {
             return Ok(());

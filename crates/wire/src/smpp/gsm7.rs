@@ -55,7 +55,8 @@ pub(super) fn decode(octets: &[u8]) -> String {
             text.push(' ');
             break;
         };
-        let extension = EXTENSION.iter().find(|(known, _)| extended && *known == octet).map(|(_, character)| *character);
+        let extension =
+            EXTENSION.iter().find(|(known, _)| extended && *known == octet).map(|(_, character)| *character);
         let basic = BASIC.get(usize::from(octet)).copied();
         text.push(extension.or(basic).unwrap_or(char::REPLACEMENT_CHARACTER));
     }

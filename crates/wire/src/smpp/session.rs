@@ -85,6 +85,11 @@ impl Sequence {
         Self::default()
     }
 
+    /// Goes on after `last`.
+    pub fn after(last: u32) -> Self {
+        Sequence { last }
+    }
+
     /// The next number.
     #[expect(clippy::should_implement_trait, reason = "an endless counter, not an iterator")]
     pub fn next(&mut self) -> u32 {
