@@ -1,3 +1,115 @@
-//! The task runner.
+//! The task runner: `cargo xtask run | test | check | gen | kill | bench`.
 
-fn main() {}
+mod bench;
+mod build;
+mod check;
+mod generated;
+mod http;
+mod kill;
+mod loadgen;
+mod peers;
+mod percentile;
+mod powercut;
+mod process;
+mod random;
+mod run;
+mod test;
+mod tidy;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Work on Bongsu: check it, test it, run it, break it, measure it.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build and start Bongsu with three relay simulators and a demo account; stays until Ctrl-C.
+    Run,
+    /// Everything: check, all tests, peers written by others, a short kill run.
+    Test(test::Options),
+    /// Format, lints, house rules, generated files.
+    Check,
+    /// Write the generated files (docs/openapi.json, docs/codes.md).
+    Gen(generated::Options),
+    /// Kill the server again and again under load, then count what is left.
+    Kill(kill::Options),
+    /// Measure; prints one JSON document.
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+    /// The load generator, started by kill and bench as its own process.
+    #[command(hide = true)]
+    Loadgen(loadgen::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Accept to stored final receipt.
+    Send(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(arguments.task)),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
+    match task {
+        Task::Run => run::run().await,
+        Task::Test(options) => test::run(&options).await,
+        Task::Check => check::run().await,
+        Task::Gen(options) => generated::run(&options).await,
+        Task::Kill(options) => kill::run(options).await,
+        Task::Bench { what: Bench::Send(options) } => bench::run(options).await,
+        Task::Loadgen(options) => loadgen::run(options).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_readme_parse() {
+        for line in [
+            "xtask run",
+            "xtask test",
+            "xtask check",
+            "xtask gen --check",
+            "xtask kill --cycles 200 --seed 7 --json",
+            "xtask kill --cycles 20 --seed 7 --power-cut --json",
+            "xtask kill --cycles 20 --seed 7 --pause --json",
+            "xtask bench send --mode batch --messages 1000000 --history 10000000 --reuse data/history --out out.json",
+            "xtask bench send --mode lanes --rate 50 --seconds 60",
+        ] {
+            let parsed = Arguments::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.err().map(|e| e.to_string()).unwrap_or_default());
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Where the workspace is and how its programs are built.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// Optimised or quick to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// For runs that a person waits for and for measurements.
+    Release,
+    /// Shares what `cargo test` has built.
+    Dev,
+}
+
+/// The programs that a world is made of.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// The product.
+    pub bongsu: PathBuf,
+    /// This task runner, for its load generator.
+    pub xtask: PathBuf,
+}
+
+/// Root of the workspace: cargo tells it when it starts us.
+pub fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_path_buf()
+}
+
+/// A cargo command in the workspace.
+pub fn cargo(arguments: &[&str]) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// What `cargo metadata --no-deps` says about the workspace.
+pub fn metadata() -> Result<Value> {
+    let output = cargo(&["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo metadata")?;
+    ensure!(output.status.success(), "cargo metadata failed");
+    serde_json::from_slice(&output.stdout).context("cargo metadata is not JSON")
+}
+
+/// The build directory, wherever cargo was told to put it.
+pub fn target() -> Result<PathBuf> {
+    let metadata = metadata()?;
+    let directory = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+    Ok(PathBuf::from(directory))
+}
+
+/// Builds the product and this task runner; messages of cargo go to stderr.
+pub fn programs(profile: Profile) -> Result<Programs> {
+    let mut arguments = vec!["build", "--quiet", "--package", "bongsu", "--package", "xtask", "--bins"];
+    if profile == Profile::Release {
+        arguments.push("--release");
+        eprintln!("building (release; the first time takes minutes) …");
+    }
+    let status = cargo(&arguments).stdout(Stdio::null()).status().context("cannot run cargo build")?;
+    ensure!(status.success(), "cargo build failed");
+    let directory = target()?.join(if profile == Profile::Release { "release" } else { "debug" });
+    Ok(Programs { bongsu: directory.join("bongsu"), xtask: directory.join("xtask") })
+}
+
+/// Short commit, with `-dirty` when files differ from it.
+pub fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).current_dir(root()).stderr(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return "unknown".to_owned() };
+    match git(&["status", "--porcelain"]) {
+        Some(changes) if !changes.is_empty() => format!("{commit}-dirty"),
+        _ => commit,
+    }
+}

@@ -1,0 +1,33 @@
+//! What the load generator counted.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::percentile::Latency;
+
+/// The JSON that `xtask loadgen` prints.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Messages that were offered.
+    pub offered: u64,
+    /// Messages that a 2xx acknowledged.
+    pub accepted: u64,
+    /// Requests that were not answered 2xx, or not at all.
+    pub errors: u64,
+    /// Answers by status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// The first answer or failure that was no 2xx.
+    pub first_error: Option<String>,
+    /// Time from the moment a request was due to its 2xx, milliseconds.
+    pub accept: Option<Latency>,
+    /// Seconds from the first request to the last answer.
+    pub seconds: f64,
+    /// CPU time of the generator, microseconds.
+    pub cpu_us: u64,
+    /// Ordinal that the next run may start with.
+    pub next_ordinal: u64,
+    /// True when the server went away.
+    pub cut: bool,
+}
