@@ -1,0 +1,384 @@
+//! The configuration of the program: read once, from defaults, file, environment and flags, into rich types.
+
+mod document;
+mod engines;
+mod layers;
+mod print;
+mod problem;
+mod reader;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bongsu_domain::FailoverPolicy;
+
+pub use document::document;
+pub use engines::{Blobs, Bus, Cache, Log, Queue, Queues, Store, Timeline};
+pub use layers::{Origin, Sources, VARIABLE_PREFIX};
+pub use print::{print_json, print_toml};
+pub use problem::Problem;
+pub use reader::Entry;
+use reader::Reader;
+
+/// Everything the program was told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address of the HTTP API.
+    pub listen: SocketAddr,
+    /// The data directory; one process at a time.
+    pub data: PathBuf,
+    /// Node number inside ids, 0 to 1023.
+    pub node: u16,
+    /// Worker threads of the runtime; `None` means one a core.
+    pub threads: Option<usize>,
+    /// What this process does.
+    pub roles: Vec<Role>,
+    /// Which log lines are written, in the words of `tracing` (`info`, `bongsu_send=debug,warn`).
+    pub log_level: String,
+    /// The SQL truth.
+    pub store: Store,
+    /// Transport of each lane.
+    pub queue: Queues,
+    /// Order of chat rooms.
+    pub log: Log,
+    /// History of chat.
+    pub timeline: Timeline,
+    /// Values that may be lost.
+    pub cache: Cache,
+    /// Fan-out between processes.
+    pub bus: Bus,
+    /// Files of users.
+    pub blobs: Blobs,
+    /// Keys that protect data at rest.
+    pub security: Security,
+    /// Limits of the HTTP side.
+    pub limits: Limits,
+    /// Times of the send pipeline.
+    pub send: Send,
+    /// What happens after a failed attempt.
+    pub failover: Failover,
+    /// How long a graceful stop may take before what is left is cut.
+    pub stop: Duration,
+}
+
+/// What a process does (`--roles`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// HTTP API.
+    Api,
+    /// Claims, relays, receipts, retries.
+    Dispatch,
+    /// Callbacks to customers.
+    Report,
+    /// Messages that wait for their time.
+    Schedule,
+    /// Rooms and sockets.
+    Chat,
+    /// Booking.
+    Festival,
+}
+
+impl Role {
+    /// Every role, in the order they are shown.
+    pub const ALL: [Self; 6] = [Self::Api, Self::Dispatch, Self::Report, Self::Schedule, Self::Chat, Self::Festival];
+
+    /// Its word in configuration and in the ready line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Dispatch => "dispatch",
+            Self::Report => "report",
+            Self::Schedule => "schedule",
+            Self::Chat => "chat",
+            Self::Festival => "festival",
+        }
+    }
+}
+
+/// Keys that protect data at rest (design D11).
+#[derive(Debug, Clone)]
+pub struct Security {
+    /// The key file; `keys` in the data directory unless named. Only the unnamed one is made at first start.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Limits of the HTTP side.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Open HTTP connections; at the limit the longest idle ones make room.
+    pub connections: u32,
+    /// From accept to the first byte.
+    pub first_byte: Duration,
+    /// From the first byte of a request to the end of its headers.
+    pub headers: Duration,
+    /// From the end of the headers to the end of the body.
+    pub body: Duration,
+    /// Between two requests of one connection.
+    pub idle: Duration,
+    /// Bytes of a request body.
+    pub body_bytes: u32,
+    /// Bytes of all request bodies that are read or handled at once; further ones wait.
+    pub bodies_bytes: u32,
+    /// Requests a second of one account, all its keys together.
+    pub requests_per_s: u32,
+    /// Messages that an account may send at once before its own rate counts.
+    pub messages_burst: u32,
+}
+
+/// Times of the send pipeline.
+#[derive(Debug, Clone)]
+pub struct Send {
+    /// How long a message whose attempt is unknown waits for a receipt before it is sent again; `auth` does not wait.
+    pub unknown_wait: Duration,
+    /// How long a submitted message waits for its receipt before it ends `expired`.
+    pub receipt_deadline: Duration,
+    /// How long a claim lasts; no byte is written after it.
+    pub claim_deadline: Duration,
+    /// How long `auth` and `realtime` wait for their relay's rate before they go over the next one.
+    pub spill_after: Duration,
+    /// Life of a message that names no `expiresIn`.
+    pub default_expires: Duration,
+    /// Life of an `auth` message that names no `expiresIn`.
+    pub auth_expires: Duration,
+    /// Days of messages that are kept, today not counted; `None` keeps all.
+    pub retention_days: Option<u32>,
+    /// How long memory keeps a submitted part before the store does.
+    pub spill_receipts_after: Duration,
+}
+
+/// What happens after a failed attempt: a preset, and what the operator changed of it.
+#[derive(Debug, Clone)]
+pub struct Failover {
+    /// The preset.
+    pub preset: Preset,
+    /// Wait before the next attempt, when it is not the preset's.
+    pub wait: Option<Duration>,
+    /// Attempts on the first relay, when they are not the preset's.
+    pub tries_on_first: Option<u8>,
+}
+
+impl Failover {
+    /// The policy of the retry decision.
+    pub fn policy(&self) -> FailoverPolicy {
+        let preset = match self.preset {
+            Preset::Default => FailoverPolicy::default(),
+            Preset::Rns => FailoverPolicy::rns(),
+        };
+        FailoverPolicy {
+            tries_on_first: self.tries_on_first.unwrap_or(preset.tries_on_first),
+            wait: self.wait.unwrap_or(preset.wait),
+            ..preset
+        }
+    }
+}
+
+/// Known failover presets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// Twice on the first relay 3 s apart, then on at once to a relay that is up.
+    Default,
+    /// RNS's own values: 10 s, twice on the first relay, then every other one once.
+    Rns,
+}
+
+impl Config {
+    /// Reads the configuration, or everything that is wrong with it.
+    ///
+    /// # Errors
+    /// All problems at once: unknown keys, bad values, missing keys and engines that this build has not.
+    pub fn read(sources: &Sources) -> Result<(Self, Vec<Entry>), Vec<Problem>> {
+        let mut reader = Reader::new(sources);
+        let config = read_all(&mut reader);
+        reader.finish();
+        if reader.problems.is_empty() { Ok((config, reader.entries)) } else { Err(reader.problems) }
+    }
+}
+
+fn read_all(r: &mut Reader) -> Config {
+    let listen = r.parsed(
+        "listen",
+        DEFAULT_LISTEN,
+        "text like \"127.0.0.1:8080\"",
+        "Address of the HTTP API; port 0 takes a free one.",
+    );
+    let data = r.parsed("data", "data", "path of a directory", "The data directory; one process at a time.");
+    Config {
+        listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+        data: data.unwrap_or_default(),
+        node: r.number(
+            "node",
+            0,
+            0..=1023,
+            "Number of this process inside the ids it makes; processes that share a store need different ones.",
+        ),
+        threads: threads(r),
+        roles: roles(r),
+        log_level: r
+            .parsed::<Level>(
+                "log.level",
+                "info",
+                "text like \"info\" or \"bongsu_send=debug,warn\"",
+                "Which log lines are written to stderr.",
+            )
+            .map_or_else(|| "info".to_owned(), |level| level.0),
+        stop: r.millis(
+            "stop_ms",
+            10_000,
+            0..=600_000,
+            "How long a graceful stop may take before what is left is cut, in milliseconds.",
+        ),
+        store: engines::store(r),
+        queue: engines::queues(r),
+        log: engines::log(r),
+        timeline: engines::timeline(r),
+        cache: engines::cache(r),
+        bus: engines::bus(r),
+        blobs: engines::blobs(r),
+        security: Security {
+            key_file: r.parsed_or_none(
+                "security.key_file",
+                "path of a file",
+                "Keys that seal personal data at rest; `keys` in the data directory, made at first start, unless set.",
+            ),
+        },
+        limits: limits(r),
+        send: send(r),
+        failover: failover(r),
+    }
+}
+
+/// Where the API listens unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+
+/// A filter that `tracing` accepts.
+struct Level(String);
+
+impl FromStr for Level {
+    type Err = tracing_subscriber::filter::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        tracing_subscriber::filter::Targets::from_str(text).map(|_| Self(text.to_owned()))
+    }
+}
+
+fn threads(r: &mut Reader) -> Option<usize> {
+    let threads: u16 = r.number("threads", 0, 0..=1024, "Worker threads; 0 means one a core.");
+    (threads > 0).then_some(usize::from(threads))
+}
+
+fn roles(r: &mut Reader) -> Vec<Role> {
+    let words = Role::ALL.map(Role::as_str);
+    let given = r.list(
+        "roles",
+        Some(&words),
+        "list of api, dispatch, report, schedule, chat, festival",
+        "What this process does.",
+    );
+    let mut roles = Vec::new();
+    for word in &given {
+        match Role::ALL.into_iter().find(|role| role.as_str() == word) {
+            Some(role) if roles.contains(&role) => r.refuse("roles", format!("\"{word}\" is named twice")),
+            Some(role) => roles.push(role),
+            None => r.refuse("roles", format!("there is no role \"{word}\"; known roles are {}", words.join(", "))),
+        }
+    }
+    if given.is_empty() {
+        r.refuse("roles", "a process needs at least one role");
+    }
+    roles
+}
+
+fn limits(r: &mut Reader) -> Limits {
+    Limits {
+        connections: r.number(
+            "limits.connections",
+            20_000,
+            1..=1_000_000,
+            "Open HTTP connections; at the limit the longest idle ones make room.",
+        ),
+        first_byte: r.millis(
+            "limits.first_byte_ms",
+            10_000,
+            10..=3_600_000,
+            "From accept to the first byte, in milliseconds.",
+        ),
+        headers: r.millis(
+            "limits.headers_ms",
+            10_000,
+            10..=3_600_000,
+            "From the first byte of a request to the end of its headers, in milliseconds.",
+        ),
+        body: r.millis(
+            "limits.body_ms",
+            30_000,
+            10..=3_600_000,
+            "From the end of the headers to the end of the body, in milliseconds.",
+        ),
+        idle: r.millis(
+            "limits.idle_ms",
+            75_000,
+            10..=3_600_000,
+            "Between two requests of one connection, in milliseconds.",
+        ),
+        body_bytes: r.number("limits.body_bytes", 16 << 20, 1024..=1 << 30, "Bytes of a request body."),
+        bodies_bytes: r.number(
+            "limits.bodies_bytes",
+            128 << 20,
+            1024..=u32::MAX,
+            "Bytes of all request bodies that are read or handled at once; further ones wait.",
+        ),
+        requests_per_s: r.number(
+            "limits.requests_per_s",
+            20_000,
+            1..=1_000_000,
+            "Requests a second of one account, all its keys together.",
+        ),
+        messages_burst: r.number(
+            "limits.messages_burst",
+            10_000,
+            1..=1_000_000,
+            "Messages that an account may send at once before its own rate counts.",
+        ),
+    }
+}
+
+fn send(r: &mut Reader) -> Send {
+    let retention_days: u32 = r.number(
+        "send.retention_days",
+        0,
+        0..=36_500,
+        "Days of messages that are kept, today not counted; 0 keeps all.",
+    );
+    Send {
+        retention_days: (retention_days > 0).then_some(retention_days),
+        spill_receipts_after: r.millis(
+            "send.spill_receipts_after_ms",
+            30_000,
+            0..=86_400_000,
+            "How long memory keeps a submitted part that waits for its receipt before the store does, in milliseconds.",
+        ),
+        unknown_wait: r.millis("send.unknown_wait_ms", 60_000, 0..=86_400_000, "How long a message whose attempt is unknown waits for its receipt before it is sent again, in milliseconds; auth does not wait."),
+        receipt_deadline: r.millis("send.receipt_deadline_ms", 90_000_000, 1_000..=1_209_600_000, "How long a submitted message waits for its receipt before it ends expired, in milliseconds."),
+        claim_deadline: r.millis("send.claim_deadline_ms", 15_000, 1_000..=600_000, "How long a claim lasts, in milliseconds; nothing is written to a relay after it."),
+        spill_after: r.millis("send.spill_after_ms", 200, 0..=60_000, "How long auth and realtime wait for their relay's rate before they go over the next one, in milliseconds."),
+        default_expires: r.millis("send.default_expires_ms", 86_400_000, 1_000..=604_800_000, "Life of a message that names no expiresIn, in milliseconds."),
+        auth_expires: r.millis("send.auth_expires_ms", 600_000, 1_000..=604_800_000, "Life of an auth message that names no expiresIn, in milliseconds."),
+    }
+}
+
+fn failover(r: &mut Reader) -> Failover {
+    let preset = r.choice("failover.preset", "default", &["default", "rns"], "Waits and tries after a failed attempt: default (twice on the first relay 3 s apart, then at once to another one that is up) or rns (10 s before every try, twice on the first relay, then each other one once).");
+    let tries: u8 =
+        r.number("failover.tries_on_first", 0, 0..=10, "Attempts on the first relay; 0 means the preset's.");
+    Failover {
+        preset: if preset == Some("rns") { Preset::Rns } else { Preset::Default },
+        wait: r.millis_or_none(
+            "failover.wait_ms",
+            0..=3_600_000,
+            "Wait before the next attempt, in milliseconds; the preset's unless set.",
+        ),
+        tries_on_first: (tries > 0).then_some(tries),
+    }
+}
