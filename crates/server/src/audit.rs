@@ -1,0 +1,205 @@
+//! Compares what callers were told, what the store holds and what the relays saw (design D1: "no loss" is a comparison, not a hope).
+
+use std::collections::{HashMap, HashSet};
+
+use bongsu_domain::{Code, MessageId, Status, id};
+use serde::Serialize;
+
+/// What the store counts by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Messages that the request rows promise.
+    pub accepted: u64,
+    /// Promised messages that have no row.
+    pub missing: u64,
+    /// Messages with more than one final result.
+    pub double_final: u64,
+    /// Charges or refunds that were booked more than once.
+    pub double_charge: u64,
+    /// Balances that are not the sum of their entries, and entries that are not what their messages cost.
+    pub ledger_mismatch: u64,
+    /// Attempts that are or were unknown.
+    pub unknown_attempts: u64,
+    /// Receipts that no attempt wants.
+    pub orphan_receipts: u64,
+}
+
+/// One message as the store holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Its id.
+    pub id: MessageId,
+    /// Recipient, national digits.
+    pub to: String,
+    /// Where it stands.
+    pub status: Status,
+    /// Its result.
+    pub code: Code,
+    /// Whether one of its attempts is or was unknown, so that the API lists it.
+    pub has_unknown: bool,
+}
+
+/// What a relay took: recipient (national digits) and `user_message_reference`.
+pub type Taken = (String, Option<u16>);
+
+/// What the simulator saw.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Every submit, once.
+    pub taken: HashSet<Taken>,
+    /// Every submit that came again.
+    pub duplicates: Vec<Taken>,
+}
+
+/// The answer of `bongsu audit` (names of the interface).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Ids that callers were given.
+    pub acked: u64,
+    /// Messages that the request rows promise.
+    pub accepted: u64,
+    /// Messages with a final result.
+    #[serde(rename = "final")]
+    pub finals: u64,
+    /// Messages without one.
+    pub open: u64,
+    /// Promised or acknowledged, but not there.
+    pub lost: u64,
+    /// Final, never seen by the simulator, and without a reason not to be.
+    pub never_sent: u64,
+    /// Messages with more than one final result.
+    pub double_final: u64,
+    /// Charges or refunds booked more than once.
+    pub double_charge: u64,
+    /// Sums that do not agree.
+    pub ledger_mismatch: u64,
+    /// Attempts that are or were unknown.
+    pub unknown_attempts: u64,
+    /// Submits that the simulator saw again.
+    pub duplicates_reported: u64,
+    /// Those of them that belong to no unknown attempt.
+    pub duplicates_unlisted: u64,
+    /// Receipts that no attempt wants.
+    pub orphan_receipts: u64,
+}
+
+impl Counts {
+    /// Whether the promise is kept.
+    pub fn is_clean(&self) -> bool {
+        let wrong = [
+            self.open,
+            self.lost,
+            self.never_sent,
+            self.double_final,
+            self.double_charge,
+            self.ledger_mismatch,
+            self.duplicates_unlisted,
+        ];
+        wrong.iter().all(|count| *count == 0)
+    }
+}
+
+/// Judges the books. Without `seen` the counts that need a simulator stay 0.
+pub fn judge(totals: Totals, lines: &[Line], acked: &HashSet<MessageId>, seen: Option<&Seen>) -> Counts {
+    let present: HashSet<MessageId> = lines.iter().map(|line| line.id).collect();
+    let unknown_to_us = acked.iter().filter(|id| !present.contains(id)).count() as u64;
+    let finals = lines.iter().filter(|line| line.status.is_final()).count() as u64;
+    let mut counts = Counts {
+        acked: acked.len() as u64,
+        accepted: totals.accepted,
+        finals,
+        open: lines.len() as u64 - finals,
+        // An acknowledged id that is gone may belong to a request that misses it too: the union is at least the larger.
+        lost: totals.missing.max(unknown_to_us),
+        double_final: totals.double_final,
+        double_charge: totals.double_charge,
+        ledger_mismatch: totals.ledger_mismatch,
+        unknown_attempts: totals.unknown_attempts,
+        orphan_receipts: totals.orphan_receipts,
+        ..Counts::default()
+    };
+    if let Some(seen) = seen {
+        counts.never_sent = lines.iter().filter(|line| must_have_left(line) && !was_taken(line, seen)).count() as u64;
+        counts.duplicates_reported = seen.duplicates.len() as u64;
+        counts.duplicates_unlisted = unlisted(lines, seen);
+    }
+    counts
+}
+
+/// Final, and not canceled, expired by its own `expiresIn`, refused or out of relays.
+fn must_have_left(line: &Line) -> bool {
+    let has_reason = matches!(line.status, Status::Canceled | Status::Failed) || line.code == Code::ExpiredBeforeSend;
+    line.status.is_final() && !has_reason
+}
+
+/// A relay that does not echo references still sees them: Bongsu sends the low 16 bits of the id with every submit.
+fn was_taken(line: &Line, seen: &Seen) -> bool {
+    seen.taken.contains(&(line.to.clone(), Some(id::reference(line.id.0))))
+}
+
+fn unlisted(lines: &[Line], seen: &Seen) -> u64 {
+    let mut listed: HashMap<(&str, u16), bool> = HashMap::new();
+    for line in lines {
+        *listed.entry((&line.to, id::reference(line.id.0))).or_default() |= line.has_unknown;
+    }
+    let is_listed = |(to, reference): &Taken| {
+        reference.is_some_and(|reference| listed.get(&(to.as_str(), reference)).copied().unwrap_or(false))
+    };
+    seen.duplicates.iter().filter(|taken| !is_listed(taken)).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(id: i64, status: Status, code: Code) -> Line {
+        Line { id: MessageId(id), to: "01012345678".to_owned(), status, code, has_unknown: false }
+    }
+
+    fn taken(id: i64) -> Taken {
+        ("01012345678".to_owned(), Some(id::reference(id)))
+    }
+
+    #[test]
+    fn books_that_agree_are_clean() {
+        let lines = [line(1, Status::Delivered, Code::OkDelivered), line(2, Status::Failed, Code::NoRoute)];
+        let acked = HashSet::from([MessageId(1), MessageId(2)]);
+        let seen = Seen { taken: HashSet::from([taken(1)]), duplicates: Vec::new() };
+        let counts = judge(Totals { accepted: 2, ..Totals::default() }, &lines, &acked, Some(&seen));
+        assert!(counts.is_clean(), "{counts:?}");
+        assert_eq!((counts.finals, counts.open, counts.acked), (2, 0, 2));
+    }
+
+    #[test]
+    fn an_acknowledged_id_that_is_gone_is_lost() {
+        let counts = judge(Totals::default(), &[], &HashSet::from([MessageId(7)]), None);
+        assert_eq!(counts.lost, 1);
+        assert!(!counts.is_clean());
+    }
+
+    #[test]
+    fn delivered_without_a_submit_was_never_sent() {
+        let lines = [
+            line(1, Status::Delivered, Code::OkDelivered),
+            line(2, Status::Expired, Code::ResultTimeout),
+            line(3, Status::Expired, Code::ExpiredBeforeSend),
+            line(4, Status::Canceled, Code::Canceled),
+            line(5, Status::Queued, Code::OkAccepted),
+        ];
+        let counts = judge(Totals::default(), &lines, &HashSet::new(), Some(&Seen::default()));
+        assert_eq!((counts.never_sent, counts.open), (2, 1));
+    }
+
+    #[test]
+    fn a_duplicate_needs_an_unknown_attempt() {
+        let mut lines = [line(1, Status::Delivered, Code::OkDelivered), line(2, Status::Delivered, Code::OkDelivered)];
+        lines[0].has_unknown = true;
+        let seen = Seen {
+            taken: HashSet::from([taken(1), taken(2)]),
+            duplicates: vec![taken(1), taken(2), ("01099999999".to_owned(), None)],
+        };
+        let counts = judge(Totals::default(), &lines, &HashSet::new(), Some(&seen));
+        assert_eq!((counts.duplicates_reported, counts.duplicates_unlisted), (3, 2));
+    }
+}
