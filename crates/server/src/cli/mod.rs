@@ -4,6 +4,9 @@ mod admin;
 mod audit;
 mod codes;
 mod configure;
+mod demo;
+mod progress;
+mod report;
 mod serve;
 mod sim;
 
@@ -38,6 +41,8 @@ enum Command {
     Migrate(serve::MigrateFlags),
     /// Looks after accounts, keys, senders, relays, distributions, prices and wallets of a running server.
     Admin(admin::Flags),
+    /// Sends to 10,000 recipients and shows what became of them.
+    Demo(demo::Flags),
     /// Counts whether anything was lost, sent twice or charged twice.
     Audit(audit::Flags),
     /// Simulates relays (중계사) that speak SMPP 3.4.
@@ -81,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Migrate(flags) => leave(serve::migrate(&flags, &environment), flags.json.json),
         Command::Config(flags) => configure::run(&flags, &environment, leave),
         Command::Admin(flags) => leave(block_on(admin::run(&flags, &environment)), flags.json.json),
+        Command::Demo(flags) => leave(block_on(demo::run(&flags, &environment)), flags.json.json),
         Command::Audit(flags) => leave(block_on(audit::run(&flags, &environment)), flags.json.json),
         Command::Sim(flags) => leave(sim::run(flags), false),
         Command::Openapi => leave(Ok(openapi()), true),
