@@ -216,7 +216,7 @@ enum Key {
 /// How often [`Key`] has a value of one word: all but the text, which comes last.
 const WORD_KEYS: usize = Key::Text as usize;
 
-/// Spellings seen; a longer one stands before the shorter one it begins with.
+/// Spellings seen, in lower case.
 const SPELLINGS: [(&[u8], Key); 17] = [
     (b"id", Key::Id),
     (b"message id", Key::Id),
@@ -297,10 +297,18 @@ impl<'a> Words<'a> {
 /// behind a value, because what follows it must never be taken for one.
 fn key_at(octets: &[u8], at: usize) -> Option<(Key, usize)> {
     let rest = octets.get(at..)?;
+    let first = rest.first()?.to_ascii_lowercase();
+    // Most places are told apart here, which makes reading a receipt several times faster.
+    if !matches!(first, b'd' | b'e' | b'i' | b'm' | b's' | b't') {
+        return None;
+    }
     let is_start = at == 0 || octets.get(at - 1).is_some_and(|before| separates(*before) || *before == b':');
-    SPELLINGS.iter().find_map(|(name, key)| {
+    if !is_start && first != b't' {
+        return None;
+    }
+    SPELLINGS.iter().filter(|(name, _)| name.first() == Some(&first)).find_map(|(name, key)| {
         let matches = rest.get(..name.len()).is_some_and(|front| front.eq_ignore_ascii_case(name));
-        if !matches || !(is_start || *key == Key::Text) {
+        if !matches {
             return None;
         }
         let colon = skip_spaces(octets, at + name.len());
