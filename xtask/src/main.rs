@@ -37,6 +37,10 @@ enum Task {
     Test(test::Options),
     /// Format, lints, house rules, generated files.
     Check,
+    /// The house rules alone; a part of check that takes no compiler.
+    Tidy,
+    /// Install the SMPP programs that some scenarios talk to; prints the directory for BONGSU_PEERS.
+    Peers,
     /// Write the generated files (docs/openapi.json, docs/codes.md).
     Gen(generated::Options),
     /// Kill the server again and again under load, then count what is left.
@@ -78,6 +82,11 @@ async fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Run => run::run().await,
         Task::Test(options) => test::run(&options).await,
         Task::Check => check::run().await,
+        Task::Tidy => tidy::run(),
+        Task::Peers => {
+            println!("{}", peers::install()?.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Gen(options) => generated::run(&options).await,
         Task::Kill(options) => kill::run(options).await,
         Task::Bench { what: Bench::Send(options) } => bench::run(options).await,

@@ -10,8 +10,9 @@ use crate::build;
 /// Where the lists of packages are.
 const LISTS: &str = "tests/peers";
 
-/// Installs what the lists name and returns the directory: `venv` for Python, `node_modules` for Node. Nothing is done
-/// when the lists have not changed since the last time.
+/// Installs what the lists name and returns the directory, to be given to scenarios as BONGSU_PEERS: `venv/bin/python`
+/// runs the Python peers, `node_modules` is the NODE_PATH of the others. Nothing is done when the lists have not changed
+/// since the last time.
 pub fn install() -> Result<PathBuf> {
     let lists = build::root().join(LISTS);
     let peers = build::target()?.join("peers");

@@ -5,7 +5,7 @@ mod invariants;
 mod sources;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 
@@ -59,6 +59,15 @@ impl Source {
     pub fn tested(&self) -> &str {
         &self.text[self.shipped().len()..]
     }
+}
+
+/// `cargo xtask tidy`.
+pub fn run() -> Result<ExitCode> {
+    let problems = problems()?;
+    for problem in &problems {
+        eprintln!("tidy: {problem}");
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Everything that is wrong.
