@@ -64,6 +64,7 @@ impl Field {
         let operator = server.operator()?;
         let relay = Relay { rate_per_s: relay_rate, window: options.window, binds: options.binds };
         let mut setup = Setup::usual(&sim.relays, relay, "bench");
+        setup.requests_per_s = Some(1_000_000);
         setup.accounts = accounts.iter().map(|name| (*name).to_owned()).collect();
         let members = set_up(&operator, &setup).await?;
         let field = Self { programs, directory, server_options, sim, server, operator, members, setup, idle_mib };
@@ -173,7 +174,7 @@ fn write_script(options: &Options, directory: &Path, relays: &[&str]) -> Result<
 }
 
 fn server_options(options: &Options, programs: &Programs, data: PathBuf, directory: &Path) -> Result<ServerOptions> {
-    let mut environment = BTreeMap::from([("BONGSU__LIMITS__REQUESTS_PER_S".to_owned(), "1000000".to_owned())]);
+    let mut environment = BTreeMap::new();
     for pair in &options.server_env {
         let (name, value) = pair.split_once('=').with_context(|| format!("--server-env {pair}: write NAME=VALUE"))?;
         environment.insert(name.to_owned(), value.to_owned());

@@ -111,7 +111,8 @@ async fn play_in(options: &Options, programs: &Programs, target: &Path, director
     std::fs::create_dir_all(&plain.data)?;
 
     let relay = Relay { rate_per_s: 50_000, window: 200, binds: 2 };
-    let setup = Setup::usual(&sim.relays, relay, "kill");
+    let mut setup = Setup::usual(&sim.relays, relay, "kill");
+    setup.requests_per_s = Some(1_000_000);
     let first = Server::start(&plain).await?;
     let mut members = set_up(&first.operator()?, &setup).await?;
     first.stop().await.context("the stop after the set-up")?;
@@ -161,7 +162,6 @@ fn server_options(programs: &Programs, directory: &Path) -> ServerOptions {
         ("BONGSU__SEND__UNKNOWN_WAIT_MS", "5000"),
         ("BONGSU__SEND__RECEIPT_DEADLINE_MS", "60000"),
         ("BONGSU__SEND__CLAIM_DEADLINE_MS", "5000"),
-        ("BONGSU__LIMITS__REQUESTS_PER_S", "1000000"),
     ];
     ServerOptions {
         bongsu: programs.bongsu.clone(),
