@@ -14,7 +14,7 @@ use crate::script::{Radix, ReceiptForm, RelayScript};
 pub(crate) const TEXT_MAX: usize = 20;
 /// GSM, in `network_error_code` (SMPP 3.4 section 5.3.2.31).
 const NETWORK_GSM: u8 = 3;
-/// Most receipts that one relay keeps for clients that are slow or away; later ones are dropped and counted.
+/// Receipts that one relay keeps for clients that are slow or away before it takes no more submits.
 pub(crate) const WAITING_MAX: usize = 2_000_000;
 /// Most system ids that one relay knows.
 const CLIENTS_MAX: usize = 1_000;

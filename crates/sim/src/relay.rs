@@ -196,9 +196,14 @@ impl State {
         }
     }
 
-    /// Has a receipt fall due.
+    /// Whether as many receipts wait as a relay keeps, so that it takes no submit.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting() >= WAITING_MAX
+    }
+
+    /// Has a receipt fall due. Second copies and receipts that come back may go beyond the limit, up to twice of it.
     pub(crate) fn schedule(&mut self, due_ms: u64, receipt: Receipt) {
-        if self.waiting() >= WAITING_MAX {
+        if self.waiting() >= 2 * WAITING_MAX {
             self.counters.receipts_dropped += 1;
         } else {
             self.wheel.push(due_ms, receipt);

@@ -8,7 +8,7 @@
 //!   "delayMs": 10, "latencyMs": 0, "throttlePerS": 1000, "dropResponses": 0.0,
 //!   "duplicateReceipts": 0.0, "earlyReceipts": 0.0, "echoReference": true, "restartIds": false, "silent": false,
 //!   "disconnectEvery": 5000, "refuse": {"0x0B": 0.01}, "bindRefuse": "0x0D", "password": "secret",
-//!   "idStyle": "decimal", "receiptIdStyle": "decimal", "leadingZeros": 0, "receiptForm": "both", "receiptDates": 10
+//!   "idStyle": "decimal", "receiptIdStyle": "decimal", "leadingZeros": 0, "receiptForm": "both", "receiptDates": 10, "receiptWindow": 2000
 //! }}}
 //! ```
 //!
@@ -32,6 +32,7 @@
 //! | `leadingZeros` | width that ids in responses are padded to |
 //! | `receiptForm` | `both`, `tlv` or `text` |
 //! | `receiptDates` | digits of the dates in a receipt's text: 10 or 12 |
+//! | `receiptWindow` | receipts that a session writes before it waits for an acknowledgement |
 
 mod parse;
 
@@ -90,6 +91,8 @@ pub struct RelayScript {
     pub receipt_form: ReceiptForm,
     /// Digits of the dates in a receipt's text: 10 or 12.
     pub receipt_dates: u8,
+    /// Receipts without an acknowledgement that a session may have.
+    pub receipt_window: u32,
 }
 
 impl Default for RelayScript {
@@ -114,6 +117,7 @@ impl Default for RelayScript {
             leading_zeros: 0,
             receipt_form: ReceiptForm::Both,
             receipt_dates: 10,
+            receipt_window: 2_000,
         }
     }
 }

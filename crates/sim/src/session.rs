@@ -26,8 +26,6 @@ const READ_MIN: usize = 64 * 1024;
 const WRITE_MAX: usize = 1024 * 1024;
 /// Receipts are added to a write up to this size.
 const WRITE_BATCH: usize = 64 * 1024;
-/// Receipts that a session has written and not seen acknowledged.
-const RECEIPT_WINDOW: usize = 500;
 
 /// Serves one connection to its end.
 pub(crate) async fn run(relay: Arc<Relay>, socket: TcpStream, number: u64, tls: Option<TlsAcceptor>) {
@@ -74,6 +72,8 @@ struct Session {
     bell: Arc<Notify>,
     sequence: Sequence,
     outstanding: Outstanding,
+    /// As the script said when receipts were last written.
+    receipt_window: usize,
     out: Vec<u8>,
     /// How much of `out` is written.
     written: usize,
@@ -95,6 +95,7 @@ impl Session {
             bell: Arc::new(Notify::new()),
             sequence: Sequence::new(),
             outstanding: Outstanding::default(),
+            receipt_window: 1,
             out: Vec::new(),
             written: 0,
             held: BTreeMap::new(),
@@ -171,7 +172,7 @@ impl Session {
     }
 
     fn has_window(&self) -> bool {
-        self.receives() && !self.closing && self.cut_at.is_none() && self.outstanding.len() < RECEIPT_WINDOW
+        self.receives() && !self.closing && self.cut_at.is_none() && self.outstanding.len() < self.receipt_window
     }
 
     fn release_held(&mut self) {
@@ -190,8 +191,9 @@ impl Session {
         }
         let relay = self.relay.clone();
         let mut state = relay.lock();
+        self.receipt_window = state.script.receipt_window as usize;
         for _ in 0..state.clients.fair_share(self.client) {
-            if self.outstanding.len() >= RECEIPT_WINDOW || self.out.len() >= WRITE_BATCH {
+            if self.outstanding.len() >= self.receipt_window || self.out.len() >= WRITE_BATCH {
                 break;
             }
             let Some(receipt) = state.clients.take(self.client) else { break };

@@ -14,7 +14,7 @@ pub struct RelayStats {
     pub parts: u64,
     /// `submit_sm` that were taken.
     pub taken: u64,
-    /// `submit_sm` answered `ESME_RTHROTTLED`.
+    /// `submit_sm` answered `ESME_RTHROTTLED`, or `ESME_RMSGQFUL` because too many receipts waited.
     pub throttled: u64,
     /// `submit_sm` refused with any other status.
     pub refused: u64,

@@ -106,9 +106,14 @@ impl State {
             return Verdict { answer: Answer::Never, ..self.refused(status::ESME_ROK) };
         }
         let fixed = Fixed::of(&self.names.national(row.to));
-        if self.is_throttled(fixed, keys, now) {
+        let throttled = if self.is_full() {
+            Some(status::ESME_RMSGQFUL)
+        } else {
+            self.is_throttled(fixed, keys, now).then_some(status::ESME_RTHROTTLED)
+        };
+        if let Some(status) = throttled {
             self.counters.throttled += 1;
-            return self.refused(status::ESME_RTHROTTLED);
+            return self.refused(status);
         }
         if let Some(status) = plan(&self.script, keys.message, keys.part, 1, fixed).refuse {
             self.counters.refused += 1;

@@ -1,5 +1,7 @@
 //! The control interface, the log and TLS.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::net::SocketAddr;

@@ -1,5 +1,7 @@
 //! Scripted faults: each does what it says, and nothing else.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::time::Duration;
@@ -197,4 +199,31 @@ async fn the_same_seed_gives_the_same_results_in_any_order() {
     }
     assert_eq!(runs[0], runs[1]);
     assert_ne!(runs[0], runs[2]);
+}
+
+#[tokio::test]
+async fn receipts_wait_for_acknowledgements_beyond_their_window() {
+    let sim = sim(r#"{"relays": {"kt": {"delayMs": 0, "receiptWindow": 3}}}"#);
+    let mut client = Client::bound(sim.addr(KT)).await;
+    client.acks = false;
+    let burst: Vec<u8> = (0..5).flat_map(|n| submit(n + 2, "01012345678", n as u16, "x")).collect();
+    client.send(&burst).await;
+    let mut last = 0;
+    for _ in 0..8 {
+        if let Some(Pdu::Receipt { sequence, .. }) = client.next().await {
+            last = sequence;
+        }
+    }
+    assert_eq!(last, 3);
+    assert!(client.is_quiet(30).await);
+    client.acks = true;
+    let mut acks = Vec::new();
+    for sequence in 1..=3 {
+        smpp::encode_deliver_resp(0, sequence, &mut acks);
+    }
+    client.send(&acks).await;
+    for expected in ["4", "5"] {
+        assert_eq!(client.receipt().await.0.id, expected);
+    }
+    sim.shutdown().await;
 }

@@ -1,5 +1,7 @@
 //! Random and mutated PDUs: the simulator answers `generic_nack` or closes, and other sessions notice nothing.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use bongsu_wire::smpp::{self, BindKind, BindRequest, CommandId, TlvBuf, tag};

@@ -1,5 +1,7 @@
 //! Messages, ids, receipts and the inbox, without faults.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use bongsu_wire::smpp::{self, BindKind, DataCoding, MessageState};

@@ -122,6 +122,7 @@ impl Walk {
             "receiptIdStyle" => set(&mut relay.receipt_id_style, self.word(path, value, &RADIX)),
             "leadingZeros" => set(&mut relay.leading_zeros, self.whole(path, value, 0, 20)),
             "receiptForm" => set(&mut relay.receipt_form, self.word(path, value, &FORM)),
+            "receiptWindow" => set(&mut relay.receipt_window, self.whole(path, value, 1, 100_000)),
             "receiptDates" => match value.as_u64() {
                 Some(digits @ (10 | 12)) => relay.receipt_dates = if digits == 10 { 10 } else { 12 },
                 _ => set(&mut relay.receipt_dates, self.wrong(path, "must be 10 or 12")),
