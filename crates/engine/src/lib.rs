@@ -1,1 +1,3 @@
-//! The engine room.
+//! Engines behind ports: what carries work between the parts of the program.
+
+pub mod queue;

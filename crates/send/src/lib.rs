@@ -1,1 +1,35 @@
-//! The send room.
+//! The send room: accept, route, dispatch, settle.
+//!
+//! One message in files: [`accept`] writes it, [`dispatch`] takes it in its account's turn, [`booking`] picks the relay,
+//! [`launch`] writes the intent and hands it over, [`settle`] turns the answer and [`receipts`] the receipt into its result.
+
+pub mod accept;
+mod answer;
+mod booking;
+mod config;
+mod dispatch;
+mod flights;
+mod gate;
+mod lanes;
+mod launch;
+mod metrics;
+mod outgoing;
+mod page;
+mod pipeline;
+mod prepare;
+mod receipts;
+mod relays;
+pub mod sealed;
+mod service;
+mod settings;
+mod settle;
+mod shares;
+mod sweeper;
+mod types;
+mod views;
+
+pub use config::SendConfig;
+pub use pipeline::start;
+pub use service::Service;
+pub use types::*;
+pub use views::path;

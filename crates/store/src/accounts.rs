@@ -7,7 +7,7 @@ use crate::error::{Error, Kind};
 use crate::{PAGE_MAX, Store};
 
 /// Requests a second that the API's bucket of a new account refills by.
-pub const DEFAULT_RATE_PER_S: u32 = 300;
+pub const DEFAULT_RATE_PER_S: u32 = 1_000;
 /// The highest rate an account can be given.
 pub const RATE_MAX: u32 = 1_000_000;
 /// The longest name, in characters.

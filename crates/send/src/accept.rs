@@ -1,0 +1,462 @@
+//! Accepting: check, price, seal, write, answer. A 202 leaves only after everything is durable.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bongsu_domain::{AccountId, Channel, Code, Lane, Price, RequestId, Unit};
+use bongsu_store::accept::{BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Slice, Stage};
+use bongsu_store::{HashPurpose, Kind};
+
+use crate::answer;
+use crate::gate::Entry;
+use crate::prepare::{self, Prepared};
+use crate::sealed::{self, ContentRef};
+use crate::service::Service;
+use crate::types::{Answer, Batch, Draft, Finding, Idempotency, Refusal};
+
+/// How long the second of two identical requests waits for the first.
+const IDEMPOTENCY_WAIT: Duration = Duration::from_secs(5);
+/// Slices of a batch that are staged at once.
+const STAGING_MAX: usize = 4;
+
+impl Service {
+    /// Accepts one message.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, or that the store cannot take it now; nothing was charged then.
+    pub async fn send_one(
+        &self,
+        account: AccountId,
+        draft: Draft,
+        idem: Option<Idempotency>,
+    ) -> Result<Answer, Refusal> {
+        let key = idem.as_ref().map(|idem| self.idempotency_key(account, idem));
+        let _pass = match self.enter(&key).await? {
+            Passage::Open(pass) => pass,
+            Passage::Seen(answer) => return Ok(answer),
+        };
+        let expiry = self.shared.config.expiry(draft.lane);
+        let prepared =
+            prepare::prepare(draft, expiry).map_err(|findings| Refusal::fields(code_of(&findings), findings))?;
+        self.check_sender(account, &prepared).await?;
+        let price = self.settings.price(&self.shared.store, prepared.channel).await.map_err(store_refusal)?;
+        let message = self.new_message(account, &prepared, price, 0);
+        let (lane, channel) = (prepared.lane, prepared.channel);
+        let body = Box::new(move |id| (202, answer::single(id, &prepared, price)));
+        let done = self.shared.store.accept_one(account, lane, message, key, body).await;
+        match done.map_err(store_refusal)? {
+            Ok((_, body)) => {
+                self.shared.metrics.accepted(channel, lane, 1);
+                Ok(Answer { status: 202, body, replayed: false })
+            }
+            Err(refused) => refusal(refused),
+        }
+    }
+
+    /// Accepts up to 10,000 messages.
+    ///
+    /// # Errors
+    /// When no row can be accepted, or one of an all-or-nothing batch cannot; nothing was charged then.
+    pub async fn send_batch(
+        &self,
+        account: AccountId,
+        batch: Batch,
+        idem: Option<Idempotency>,
+    ) -> Result<Answer, Refusal> {
+        let key = idem.as_ref().map(|idem| self.idempotency_key(account, idem));
+        let _pass = match self.enter(&key).await? {
+            Passage::Open(pass) => pass,
+            Passage::Seen(answer) => return Ok(answer),
+        };
+        let rows = batch.rows.len() as u32;
+        let mut plan = Plan::new(self.shared.store.new_id().map_err(store_refusal)?);
+        plan.share_texts(&batch.rows);
+        for (index, row) in batch.rows.into_iter().enumerate() {
+            let prepared = row.and_then(|draft| {
+                let expiry = self.shared.config.expiry(draft.lane);
+                prepare::prepare(draft, expiry)
+            });
+            match prepared {
+                Ok(prepared) => plan.add(self, account, index as u32, prepared).await?,
+                Err(findings) => plan.reject(index as u32, findings),
+            }
+            if index % RUN_MAX == RUN_MAX - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        if plan.rows.is_empty() || (batch.all_or_nothing && !plan.findings.is_empty()) {
+            return Err(Refusal::fields(code_of(&plan.findings), plan.findings));
+        }
+        self.stage_and_commit(account, plan, rows, (batch.all_or_nothing, batch.errors_only), key).await
+    }
+
+    async fn stage_and_commit(
+        &self,
+        account: AccountId,
+        mut plan: Plan,
+        rows: u32,
+        (all_or_nothing, errors_only): (bool, bool),
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answer, Refusal> {
+        let staged = self.stage(account, &mut plan).await;
+        let duplicates = !plan.findings.is_empty() && all_or_nothing;
+        if staged.is_err() || duplicates || plan.slices.is_empty() {
+            self.discard(std::mem::take(&mut plan.slices));
+            staged?;
+            return Err(Refusal::fields(code_of(&plan.findings), plan.findings));
+        }
+        plan.findings.sort_by_key(|finding| finding.index);
+        let body = answer::batch(&plan.outcome(rows), errors_only);
+        let unit = plan.unit;
+        let commit = BatchCommit {
+            request: plan.request,
+            account,
+            rows,
+            slices: plan.slices.clone(),
+            unit,
+            amount: plan.amount(),
+            idempotency: key.map(|key| (key, 202, body.clone())),
+        };
+        let done = self.shared.store.commit_batch(commit).await;
+        if !matches!(done, Ok(Ok(()))) {
+            self.discard(std::mem::take(&mut plan.slices));
+        }
+        match done.map_err(store_refusal)? {
+            Ok(()) => {
+                for ((channel, lane), count) in plan.counts() {
+                    self.shared.metrics.accepted(channel, lane, count);
+                }
+                Ok(Answer { status: 202, body, replayed: false })
+            }
+            Err(refused) => refusal(refused),
+        }
+    }
+
+    /// Writes the rows in slices; ids come back with them.
+    async fn stage(&self, account: AccountId, plan: &mut Plan) -> Result<(), Refusal> {
+        let contents: Arc<Vec<Vec<u8>>> = Arc::new(plan.sealed_contents(self));
+        plan.rows.sort_by_key(|row| row.lane);
+        let mut waiting = Vec::new();
+        let mut at = 0;
+        let mut failed = None;
+        while at < plan.rows.len() || !waiting.is_empty() {
+            while at < plan.rows.len() && waiting.len() < STAGING_MAX && failed.is_none() {
+                let lane = plan.rows[at].lane;
+                let end = (at..plan.rows.len()).take(RUN_MAX).take_while(|i| plan.rows[*i].lane == lane).count() + at;
+                let messages =
+                    plan.rows[at..end].iter_mut().map(|row| std::mem::replace(&mut row.message, empty())).collect();
+                let stage = Stage { request: plan.request, account, lane, contents: contents.clone(), messages };
+                let store = self.shared.store.clone();
+                waiting.push((at, end, tokio::spawn(async move { store.stage(stage).await })));
+                at = end;
+            }
+            if waiting.is_empty() {
+                break;
+            }
+            let (from, to, stage) = waiting.remove(0);
+            match stage
+                .await
+                .map_err(|_| Refusal::new(Code::Internal, "staging stopped"))
+                .and_then(|s| s.map_err(store_refusal))
+            {
+                Ok(staged) => plan.staged(from, to, staged.slice, &staged.duplicates),
+                Err(refusal) => failed = Some(refusal),
+            }
+            if failed.is_some() && waiting.is_empty() {
+                break;
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Removes staged slices in the background: the caller's answer does not wait for it.
+    fn discard(&self, slices: Vec<Slice>) {
+        let store = self.shared.store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.discard(slices).await {
+                tracing::warn!(%error, "staged rows are left to the sweeper");
+            }
+        });
+    }
+
+    fn idempotency_key(&self, account: AccountId, idem: &Idempotency) -> IdempotencyKey {
+        let text = format!("{}\n{}\n{}", account, idem.route, idem.key);
+        let key = self.shared.store.vault().hash_in(HashPurpose::ClientRef, text.as_bytes());
+        IdempotencyKey { key, body_hash: idem.body_hash }
+    }
+
+    /// Lets the first request with a key through; the others get its answer.
+    async fn enter(&self, key: &Option<IdempotencyKey>) -> Result<Passage, Refusal> {
+        let Some(key) = key else { return Ok(Passage::Open(None)) };
+        let in_progress = || Refusal {
+            retry_after: Some(Duration::from_secs(1)),
+            ..Refusal::new(Code::IdempotencyInProgress, "a request with this Idempotency-Key is still running")
+        };
+        let until = tokio::time::Instant::now() + IDEMPOTENCY_WAIT;
+        loop {
+            match self.gate.enter(key.key) {
+                None => return Err(Refusal::new(Code::StoreUnavailable, "too many requests with keys are running")),
+                Some(Entry::First(pass)) => {
+                    return match self.shared.store.seen(key.clone()).await.map_err(store_refusal)? {
+                        None => Ok(Passage::Open(Some(pass))),
+                        Some(Seen::Answer(status, body)) => Ok(Passage::Seen(Answer { status, body, replayed: true })),
+                        Some(Seen::OtherBody) => Err(mismatch()),
+                    };
+                }
+                Some(Entry::Busy(mut done)) => {
+                    let waited = tokio::time::timeout_at(until, async { while done.changed().await.is_ok() {} }).await;
+                    waited.map_err(|_| in_progress())?;
+                }
+            }
+        }
+    }
+
+    async fn check_sender(&self, account: AccountId, prepared: &Prepared) -> Result<(), Refusal> {
+        let may =
+            self.settings.may_send_from(&self.shared.store, account, &prepared.from).await.map_err(store_refusal)?;
+        if may { Ok(()) } else { Err(Refusal::fields(Code::SenderNotRegistered, vec![not_registered()])) }
+    }
+
+    /// A prepared message as the store takes it. `content` is the number of its text in the request, 0 for none.
+    fn new_message(&self, account: AccountId, prepared: &Prepared, price: Price, content: u32) -> NewMessage {
+        let vault = self.shared.store.vault();
+        let said = match content {
+            0 => ContentRef::Text(&prepared.text),
+            _ => ContentRef::Variables(&prepared.draft.variables),
+        };
+        let plain = sealed::encode(prepared.to.national(), prepared.from.national(), prepared.subject.as_deref(), said);
+        let hash = |purpose, text: &str| vault.hash_in(purpose, keyed(account, text).as_slice());
+        NewMessage {
+            channel: prepared.channel,
+            unit: price.unit,
+            price: price.amount,
+            expires_ms: prepared.expires_in.as_millis() as i64,
+            recipient: hash(HashPurpose::Recipient, prepared.to.national()),
+            last4: hash(HashPurpose::LastFour, prepared.to.last4()) & 0xFFFF_FFFF,
+            content,
+            sealed: vault.seal(&plain),
+            extra: prepare::extra(&prepared.draft),
+            client_ref: prepared.draft.client_ref.as_deref().map(|r| hash(HashPurpose::ClientRef, r)),
+        }
+    }
+}
+
+/// What is hashed for a look-up within one account.
+pub(crate) fn keyed(account: AccountId, text: &str) -> Vec<u8> {
+    let mut bytes = account.0.to_be_bytes().to_vec();
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+enum Passage {
+    Open(Option<crate::gate::Pass>),
+    Seen(Answer),
+}
+
+fn empty() -> NewMessage {
+    NewMessage {
+        channel: Channel::Sms,
+        unit: Unit::PointSms,
+        price: 0,
+        expires_ms: 0,
+        recipient: 0,
+        last4: 0,
+        content: 0,
+        sealed: Vec::new(),
+        extra: None,
+        client_ref: None,
+    }
+}
+
+fn not_registered() -> Finding {
+    Finding {
+        field: "from".into(),
+        index: None,
+        code: Code::SenderNotRegistered,
+        detail: "not a verified sender number of this account".into(),
+    }
+}
+
+fn mismatch() -> Refusal {
+    Refusal::new(Code::IdempotencyMismatch, "this Idempotency-Key was used with another body")
+}
+
+fn refusal(refused: Refused) -> Result<Answer, Refusal> {
+    match refused {
+        Refused::NoBalance => {
+            Err(Refusal::new(Code::NoBalance, "the balance does not cover the charge; nothing was sent"))
+        }
+        Refused::DuplicateClientRef => Err(Refusal::fields(Code::DuplicateClientRef, vec![duplicate_ref(None)])),
+        Refused::Seen(Seen::Answer(status, body)) => Ok(Answer { status, body, replayed: true }),
+        Refused::Seen(Seen::OtherBody) => Err(mismatch()),
+    }
+}
+
+fn duplicate_ref(index: Option<u32>) -> Finding {
+    Finding {
+        field: "clientRef".into(),
+        index,
+        code: Code::DuplicateClientRef,
+        detail: "another message of this account has this clientRef".into(),
+    }
+}
+
+/// The code of a whole request from its findings: their own when they agree, else a bad request.
+fn code_of(findings: &[Finding]) -> Code {
+    match findings.split_first() {
+        Some((first, rest)) if rest.iter().all(|finding| finding.code == first.code) => first.code,
+        _ => Code::BadRequest,
+    }
+}
+
+/// A store error as a caller sees it.
+pub(crate) fn store_refusal(error: bongsu_store::Error) -> Refusal {
+    let retry_after = Some(Duration::from_secs(1));
+    match error.kind() {
+        Kind::Full => {
+            Refusal { retry_after, ..Refusal::new(Code::StorageFull, "the disk is full; nothing was accepted") }
+        }
+        Kind::Unavailable | Kind::ClockBehind | Kind::Broken | Kind::InUse => Refusal {
+            retry_after,
+            ..Refusal::new(Code::StoreUnavailable, "the store cannot answer now; nothing was accepted")
+        },
+        Kind::NotFound => Refusal::new(Code::NotFound, "there is no such thing in this account"),
+        _ => {
+            tracing::error!(%error, "the store answered in a way that no rule covers");
+            Refusal::new(Code::Internal, "something went wrong inside; it was logged")
+        }
+    }
+}
+
+/// A row on its way through a batch.
+struct PlanRow {
+    index: u32,
+    lane: Lane,
+    channel: Channel,
+    price: i64,
+    message: NewMessage,
+    id: i64,
+}
+
+/// A batch while it is put together.
+pub(crate) struct Plan {
+    request: i64,
+    rows: Vec<PlanRow>,
+    findings: Vec<Finding>,
+    slices: Vec<Slice>,
+    unit: Unit,
+    contents: Vec<Arc<str>>,
+    /// Numbers of shared texts, by where they lie in memory.
+    numbers: HashMap<usize, u32>,
+}
+
+impl Plan {
+    fn new(request: i64) -> Self {
+        Self {
+            request,
+            rows: Vec::new(),
+            findings: Vec::new(),
+            slices: Vec::new(),
+            unit: Unit::PointSms,
+            contents: Vec::new(),
+            numbers: HashMap::new(),
+        }
+    }
+
+    async fn add(
+        &mut self,
+        service: &Service,
+        account: AccountId,
+        index: u32,
+        prepared: Prepared,
+    ) -> Result<(), Refusal> {
+        let store = &service.shared.store;
+        if !service.settings.may_send_from(store, account, &prepared.from).await.map_err(store_refusal)? {
+            self.reject(index, vec![not_registered()]);
+            return Ok(());
+        }
+        let price = service.settings.price(store, prepared.channel).await.map_err(store_refusal)?;
+        if self.rows.is_empty() {
+            self.unit = price.unit;
+        } else if self.unit != price.unit {
+            let detail = "its price is in another unit than the first row's".to_string();
+            self.reject(index, vec![Finding { field: "channel".into(), index: None, code: Code::BadRequest, detail }]);
+            return Ok(());
+        }
+        let content = self.content(&prepared.draft.text);
+        let message = service.new_message(account, &prepared, price, content);
+        let (lane, channel) = (prepared.lane, prepared.channel);
+        self.rows.push(PlanRow { index, lane, channel, price: price.amount, message, id: 0 });
+        Ok(())
+    }
+
+    /// Numbers the texts that rows share: those are stored once. Each is kept alive here, so its place is its own.
+    fn share_texts(&mut self, rows: &[Result<Draft, Vec<Finding>>]) {
+        let mut seen: HashMap<usize, u32> = HashMap::new();
+        for draft in rows.iter().flatten() {
+            let times = seen.entry(draft.text.as_ptr() as usize).or_default();
+            *times += 1;
+            if *times == 2 {
+                self.contents.push(draft.text.clone());
+                self.numbers.insert(draft.text.as_ptr() as usize, self.contents.len() as u32);
+            }
+        }
+    }
+
+    /// The number of a shared text; texts of their own stay with their row.
+    fn content(&self, text: &Arc<str>) -> u32 {
+        self.numbers.get(&(text.as_ptr() as usize)).copied().unwrap_or(0)
+    }
+
+    fn sealed_contents(&self, service: &Service) -> Vec<Vec<u8>> {
+        self.contents.iter().map(|text| service.shared.store.vault().seal(text.as_bytes())).collect()
+    }
+
+    fn reject(&mut self, index: u32, findings: Vec<Finding>) {
+        self.findings.extend(findings.into_iter().map(|finding| Finding { index: Some(index), ..finding }));
+    }
+
+    fn staged(&mut self, from: usize, to: usize, slice: Option<Slice>, duplicates: &[usize]) {
+        let mut id = slice.map_or(0, |slice| slice.first);
+        for at in from..to {
+            if duplicates.contains(&(at - from)) {
+                let finding = duplicate_ref(Some(self.rows[at].index));
+                self.findings.push(finding);
+            } else {
+                self.rows[at].id = id;
+                id += 1;
+            }
+        }
+        self.slices.extend(slice);
+    }
+
+    fn accepted(&self) -> impl Iterator<Item = &PlanRow> {
+        self.rows.iter().filter(|row| row.id != 0)
+    }
+
+    fn amount(&self) -> i64 {
+        self.accepted().map(|row| row.price).sum()
+    }
+
+    fn counts(&self) -> HashMap<(Channel, Lane), u64> {
+        let mut counts = HashMap::new();
+        for row in self.accepted() {
+            *counts.entry((row.channel, row.lane)).or_default() += 1;
+        }
+        counts
+    }
+
+    fn outcome(&self, rows: u32) -> answer::BatchOutcome<'_> {
+        let mut accepted: Vec<(u32, i64)> = self.accepted().map(|row| (row.index, row.id)).collect();
+        accepted.sort_unstable();
+        answer::BatchOutcome {
+            id: RequestId(self.request),
+            rows,
+            accepted,
+            findings: &self.findings,
+            unit: self.unit,
+            amount: self.amount(),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The settings of the send room.
+
+use std::time::Duration;
+
+use bongsu_domain::{FailoverPolicy, Lane};
+
+/// How messages are dispatched and settled.
+#[derive(Debug, Clone)]
+pub struct SendConfig {
+    /// How long an attempt of unknown fate waits for a receipt before it is sent again (not on the auth lane).
+    pub unknown_wait: Duration,
+    /// How long a submitted message waits for its receipt.
+    pub receipt_deadline: Duration,
+    /// How long a claim holds; nothing is written to a relay after it.
+    pub claim_deadline: Duration,
+    /// How long auth and realtime messages wait for their relay before they take the next one.
+    pub spill_after: Duration,
+    /// How long a message may wait when its caller does not say.
+    pub default_expiry: Duration,
+    /// The same on the auth lane.
+    pub auth_expiry: Duration,
+    /// What follows a failed try.
+    pub failover: FailoverPolicy,
+    /// Days of messages that are kept, today not counted; absent keeps all.
+    pub retention_days: Option<u32>,
+    /// How long memory keeps a submitted part before the store does.
+    pub spill_receipts_after: Duration,
+    /// How long a graceful stop waits for answers.
+    pub drain: Duration,
+    /// Seed of all jitter.
+    pub seed: u64,
+}
+
+impl Default for SendConfig {
+    fn default() -> Self {
+        Self {
+            unknown_wait: Duration::from_secs(60),
+            receipt_deadline: Duration::from_secs(25 * 3600),
+            claim_deadline: Duration::from_secs(15),
+            spill_after: Duration::from_millis(200),
+            default_expiry: Duration::from_secs(24 * 3600),
+            auth_expiry: Duration::from_secs(600),
+            failover: FailoverPolicy::default(),
+            retention_days: None,
+            spill_receipts_after: Duration::from_secs(30),
+            drain: Duration::from_secs(5),
+            seed: 0,
+        }
+    }
+}
+
+impl SendConfig {
+    /// The expiry of a message whose caller does not say.
+    pub fn expiry(&self, lane: Lane) -> Duration {
+        if lane == Lane::Auth { self.auth_expiry } else { self.default_expiry }
+    }
+
+    /// The failover path on a lane: a one-time code does not wait for a relay to come back.
+    pub fn failover(&self, lane: Lane) -> FailoverPolicy {
+        match lane {
+            Lane::Auth => {
+                FailoverPolicy { tries_on_first: 1, wait: Duration::from_secs(1), wait_between_relays: false }
+            }
+            _ => self.failover,
+        }
+    }
+}

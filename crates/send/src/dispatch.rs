@@ -1,0 +1,468 @@
+//! Dispatch: takes what waits in turns, books it on relays, writes the intent, and lets it go.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bongsu_domain::{AccountId, Channel, Clock, Lane, Timestamp};
+use bongsu_engine::queue::Queue;
+use bongsu_store::claims::{Claim, Claimed, Due, DueKind};
+use bongsu_store::rows::Run;
+use bongsu_store::{Error, Store};
+use tokio::sync::{Notify, mpsc};
+
+use crate::booking::{self, Booking};
+use crate::config::SendConfig;
+use crate::flights::Flights;
+use crate::lanes::Lanes;
+use crate::launch::{self, Launch, Leaving};
+use crate::outgoing;
+use crate::relays::Relays;
+use crate::settle::Note;
+use crate::shares::Ratios;
+
+/// Claims that may be on their way to the disk at once.
+const CLAIMS_OUT_MAX: usize = 32;
+/// Messages of one claim.
+const CLAIM_MAX: usize = 500;
+/// The fewest messages of a turn, so that many accounts do not make many tiny commits.
+const TURN_MIN: usize = 16;
+/// Records taken from the queue of a lane at once.
+const PULL_MAX: usize = 1_000;
+/// Rows read ahead that memory keeps over all lanes.
+const READY_MAX: usize = 20_000;
+/// How often the dispatcher looks without being woken: for what falls due, and for rates.
+const TICK: Duration = Duration::from_millis(20);
+/// How often lanes without work ask the store for runs that were overlooked.
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// Due messages read at once.
+const DUE_READ_MAX: u32 = 1_000;
+
+/// Parts that are booked on a relay and have not reached its queue yet.
+#[derive(Debug)]
+pub struct Pending([AtomicU32; 64]);
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU32::new(0)))
+    }
+}
+
+impl Pending {
+    /// Parts on their way to a relay.
+    pub fn of(&self, relay: u8) -> u32 {
+        self.0.get(usize::from(relay)).map_or(0, |parts| parts.load(Ordering::Acquire))
+    }
+
+    /// Booked.
+    pub fn add(&self, relay: u8, parts: u32) {
+        if let Some(cell) = self.0.get(usize::from(relay)) {
+            cell.fetch_add(parts, Ordering::AcqRel);
+        }
+    }
+
+    /// Handed over, or given up.
+    pub fn sub(&self, relay: u8, parts: u32) {
+        if let Some(cell) = self.0.get(usize::from(relay)) {
+            cell.fetch_sub(parts, Ordering::AcqRel);
+        }
+    }
+}
+
+/// A claim that did not hold: its run has to be read again.
+pub struct Missed {
+    /// Its lane.
+    pub lane: Lane,
+    /// First id of the run, 0 for due messages.
+    pub first: i64,
+    /// Its account.
+    pub account: AccountId,
+    /// Whether the claim was written.
+    pub held: bool,
+    /// The run is claimed to its end.
+    pub whole: bool,
+}
+
+/// What the parts of the pipeline share.
+pub struct Shared {
+    /// The truth.
+    pub store: Store,
+    /// Names of runs.
+    pub queue: Arc<dyn Queue>,
+    /// The links.
+    pub relays: Arc<Relays>,
+    /// What is on its way.
+    pub flights: Flights,
+    /// Settings.
+    pub config: SendConfig,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Counters.
+    pub metrics: crate::metrics::SendMetrics,
+    /// Booked, not handed over.
+    pub pending: Pending,
+    /// Wakes the dispatcher.
+    pub wake: Arc<Notify>,
+    /// Set once a graceful stop began.
+    pub stopping: AtomicBool,
+    /// Claims on their way to the disk.
+    pub claims_out: AtomicUsize,
+    /// Tells the settling side what no relay can.
+    pub notes: mpsc::Sender<Note>,
+    /// The incarnation of this dispatcher.
+    pub owner: i64,
+}
+
+/// The dispatcher of one process.
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    lanes: Lanes,
+    ratios: Ratios,
+    missed: mpsc::UnboundedReceiver<Missed>,
+    missed_sender: mpsc::UnboundedSender<Missed>,
+    blocked: std::collections::HashMap<(Lane, AccountId), Timestamp>,
+    swept: Option<Timestamp>,
+    due_looked: Option<Timestamp>,
+    due_out: usize,
+}
+
+impl Dispatcher {
+    /// A dispatcher over shared parts.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let (missed_sender, missed) = mpsc::unbounded_channel();
+        Self {
+            shared,
+            lanes: Lanes::default(),
+            ratios: Ratios::default(),
+            missed,
+            missed_sender,
+            blocked: Default::default(),
+            swept: None,
+            due_looked: None,
+            due_out: 0,
+        }
+    }
+
+    /// Steps until the stop.
+    pub async fn run(mut self) {
+        while !self.shared.stopping.load(Ordering::Acquire) {
+            match self.step().await {
+                Ok(true) => tokio::task::yield_now().await,
+                Ok(false) => {
+                    let wake = self.shared.wake.clone();
+                    // Woken or not, the next step looks at everything.
+                    let _ = tokio::time::timeout(TICK, wake.notified()).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "dispatch could not read the store; it tries again");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+
+    /// One round over all lanes, the most urgent first. Answers whether anything moved.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn step(&mut self) -> Result<bool, Error> {
+        self.take_missed();
+        self.sweep().await?;
+        self.look_due().await?;
+        let mut moved = false;
+        for lane in Lane::ALL {
+            for record in self.shared.queue.pull(lane, PULL_MAX) {
+                self.lanes.get(lane).offer(&record);
+            }
+            moved |= self.send_due(lane).await?;
+            moved |= self.send_runs(lane).await?;
+        }
+        if Lane::ALL.iter().map(|lane| self.lanes.get(*lane).ready()).sum::<usize>() > READY_MAX {
+            Lane::ALL.iter().for_each(|lane| self.lanes.get(*lane).drop_ready());
+        }
+        Ok(moved)
+    }
+
+    fn take_missed(&mut self) {
+        while let Ok(missed) = self.missed.try_recv() {
+            let lane = self.lanes.get(missed.lane);
+            if missed.first == 0 {
+                self.due_out = self.due_out.saturating_sub(1);
+            } else if !missed.held {
+                lane.forget(missed.first);
+                if let Some(turn) = lane.turn(missed.account) {
+                    turn.runs.retain(|run| run.first != missed.first);
+                    turn.ready.clear();
+                    turn.more = true;
+                } else {
+                    lane.more_accounts = true;
+                }
+            } else if missed.whole {
+                lane.forget(missed.first);
+            }
+        }
+    }
+
+    /// Asks the store for what the queue did not tell.
+    async fn sweep(&mut self) -> Result<(), Error> {
+        let now = self.shared.clock.now();
+        let first_time = self.swept.is_none();
+        if self.swept.is_some_and(|swept| now.since(swept) < SWEEP_EVERY) {
+            return Ok(());
+        }
+        self.swept = Some(now);
+        for lane in Lane::ALL {
+            let state = self.lanes.get(lane);
+            if !state.is_empty() && !state.more_accounts {
+                continue;
+            }
+            state.more_accounts = false;
+            let accounts =
+                self.shared.store.waiting_accounts(lane, AccountId(0), crate::lanes::ACCOUNTS_MAX as u32).await?;
+            for account in accounts {
+                let found = self.refill(lane, account).await?;
+                if !first_time {
+                    self.shared.store.metrics().sweeper_found.fetch_add(found as u64, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the oldest runs of an account that are not in memory.
+    async fn refill(&mut self, lane: Lane, account: AccountId) -> Result<usize, Error> {
+        let limit = (self.lanes.get(lane).known().min(CLAIMS_OUT_MAX + crate::lanes::RUNS_MAX)
+            + crate::lanes::RUNS_MAX
+            + 1) as u32;
+        let runs = self.shared.store.waiting_runs(lane, account, 0, limit).await?;
+        let state = self.lanes.get(lane);
+        let more = runs.len() == limit as usize;
+        let before = state.known();
+        for run in runs {
+            state.add(run);
+        }
+        if let Some(turn) = state.turn(account) {
+            turn.more |= more;
+        }
+        Ok(self.lanes.get(lane).known() - before)
+    }
+
+    /// Reads what fell due.
+    async fn look_due(&mut self) -> Result<(), Error> {
+        let now = self.shared.clock.now();
+        let waiting: usize = Lane::ALL.iter().map(|lane| self.lanes.get(*lane).due.len()).sum();
+        if waiting > 0 || self.due_out > 0 || self.due_looked.is_some_and(|at| now.since(at) < TICK) {
+            return Ok(());
+        }
+        self.due_looked = Some(now);
+        for due in self.shared.store.due(now, (0, 0), DUE_READ_MAX).await? {
+            match due.kind {
+                DueKind::Send => self.lanes.get(due.lane).due.push_back(due),
+                DueKind::Expire => {
+                    // The settling side outlives the dispatcher; at its end nobody needs the note.
+                    let _ = self.shared.notes.send(Note::Expire(due)).await;
+                    self.due_looked = Some(now.plus(Duration::from_secs(1)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn claims_are_full(&self) -> bool {
+        self.shared.claims_out.load(Ordering::Acquire) >= CLAIMS_OUT_MAX
+    }
+
+    /// Lets waiting runs of a lane go, account by account.
+    async fn send_runs(&mut self, lane: Lane) -> Result<bool, Error> {
+        let mut moved = false;
+        for _ in 0..self.lanes.get(lane).accounts() {
+            if self.claims_are_full() && lane != Lane::Auth {
+                break;
+            }
+            let Some(account) = self.lanes.get(lane).rotate() else { break };
+            let room = booking::total_room(&self.shared, lane) as usize;
+            let quantum = (room / self.lanes.get(lane).accounts().max(1)).clamp(TURN_MIN, CLAIM_MAX);
+            moved |= self.send_turn(lane, account, quantum).await?;
+        }
+        Ok(moved)
+    }
+
+    async fn send_turn(&mut self, lane: Lane, account: AccountId, quantum: usize) -> Result<bool, Error> {
+        let Some(run) = self.first_run(lane, account).await? else { return Ok(false) };
+        if self.lanes.get(lane).turn(account).is_some_and(|turn| turn.ready.is_empty()) {
+            let loaded = self.shared.store.load_run(run, run.next, quantum as u32).await?;
+            let ready = outgoing::open(self.shared.store.vault(), loaded);
+            if ready.is_empty() {
+                tracing::warn!(run = run.first, "a run without rows is left to the audit");
+                self.lanes.get(lane).drop_run(account);
+                return Ok(false);
+            }
+            if let Some(turn) = self.lanes.get(lane).turn(account) {
+                turn.ready = ready.into();
+            }
+        }
+        self.load_ratios(lane, account).await?;
+        let now = self.shared.clock.now();
+        let blocked_for = self.blocked.get(&(lane, account)).map_or(Duration::ZERO, |since| now.since(*since));
+        let mut leaving = Vec::new();
+        let mut relays = Vec::new();
+        while relays.len() < quantum {
+            let Some(turn) = self.lanes.get(lane).turn(account) else { break };
+            let Some(ready) = turn.ready.front() else { break };
+            let booked = booking::book(&self.shared, &mut self.ratios, ready, now, blocked_for);
+            if matches!(booked, Booking::Wait) {
+                break;
+            }
+            let Some(ready) = self.lanes.get(lane).turn(account).and_then(|turn| turn.ready.pop_front()) else { break };
+            relays.push(booked.byte());
+            if !matches!(booked, Booking::Skip) {
+                leaving.push(Leaving { ready, booking: booked, attempt: 1 });
+            }
+        }
+        if relays.is_empty() {
+            self.blocked.entry((lane, account)).or_insert(now);
+            return Ok(false);
+        }
+        self.blocked.remove(&(lane, account));
+        self.claim_run(lane, account, run, relays, leaving)?;
+        Ok(true)
+    }
+
+    /// The oldest run of an account, read from the store when memory has none.
+    async fn first_run(&mut self, lane: Lane, account: AccountId) -> Result<Option<Run>, Error> {
+        let (front, more) = match self.lanes.get(lane).turn(account) {
+            Some(turn) => (turn.runs.front().copied(), turn.more),
+            None => return Ok(None),
+        };
+        if front.is_some() {
+            return Ok(front);
+        }
+        if more {
+            if let Some(turn) = self.lanes.get(lane).turn(account) {
+                turn.more = false;
+            }
+            self.refill(lane, account).await?;
+        }
+        let front = self.lanes.get(lane).turn(account).and_then(|turn| turn.runs.front().copied());
+        if front.is_none() {
+            self.lanes.get(lane).retire(account);
+            self.blocked.remove(&(lane, account));
+        }
+        Ok(front)
+    }
+
+    async fn load_ratios(&mut self, lane: Lane, account: AccountId) -> Result<(), Error> {
+        let mut channels: Vec<_> = self
+            .lanes
+            .get(lane)
+            .turn(account)
+            .into_iter()
+            .flat_map(|turn| turn.ready.iter().map(|r| r.row.channel))
+            .collect();
+        channels.sort_unstable();
+        channels.dedup();
+        for channel in channels {
+            self.load_ratio(account, channel).await?;
+        }
+        Ok(())
+    }
+
+    async fn load_ratio(&mut self, account: AccountId, channel: Channel) -> Result<(), Error> {
+        if self.ratios.load(&self.shared.store, account, channel).await?
+            && let Some(ratio) = self.ratios.get(account, channel)
+        {
+            self.shared.relays.remember(account, channel, ratio.shares.clone());
+        }
+        Ok(())
+    }
+
+    fn claim_run(
+        &mut self,
+        lane: Lane,
+        account: AccountId,
+        run: Run,
+        relays: Vec<u8>,
+        leaving: Vec<Leaving>,
+    ) -> Result<(), Error> {
+        let claimed = Claimed::Run { first: run.first, from: run.next, generation: run.generation, count: run.count };
+        let next = run.next + relays.len() as u32;
+        let whole = next >= run.count;
+        if let Some(turn) = self.lanes.get(lane).turn(account) {
+            if whole {
+                turn.runs.pop_front();
+                turn.ready.clear();
+            } else if let Some(front) = turn.runs.front_mut() {
+                front.next = next;
+            }
+        }
+        let missed = Missed { lane, account, first: run.first, held: false, whole };
+        self.launch(lane, account, claimed, relays, leaving, missed)
+    }
+
+    fn launch(
+        &mut self,
+        lane: Lane,
+        account: AccountId,
+        claimed: Claimed,
+        relays: Vec<u8>,
+        leaving: Vec<Leaving>,
+        missed: Missed,
+    ) -> Result<(), Error> {
+        let now = self.shared.clock.now();
+        let deadline = now.plus(self.shared.config.claim_deadline);
+        let id = self.shared.store.new_id()?;
+        let claim = Claim { id, owner: self.shared.owner, deadline: deadline.millis(), lane, account, claimed, relays };
+        self.shared.claims_out.fetch_add(1, Ordering::AcqRel);
+        let launch = Launch { claim, states: self.ratios.changed(), leaving, deadline, missed };
+        tokio::spawn(launch::launch(self.shared.clone(), launch, self.missed_sender.clone()));
+        Ok(())
+    }
+
+    /// Lets messages go that fell due: retries, and attempts whose fate stayed unknown.
+    async fn send_due(&mut self, lane: Lane) -> Result<bool, Error> {
+        if self.lanes.get(lane).due.is_empty() || (self.claims_are_full() && lane != Lane::Auth) {
+            return Ok(false);
+        }
+        let take = self.lanes.get(lane).due.len().min(CLAIM_MAX);
+        let mut due: Vec<Due> = self.lanes.get(lane).due.drain(..take).collect();
+        due.sort_by_key(|due| due.account);
+        let loaded = self.shared.store.load_ids(due.iter().map(|due| due.id).collect()).await?;
+        let ready = outgoing::open(self.shared.store.vault(), loaded);
+        let mut by_id: std::collections::HashMap<i64, _> =
+            ready.into_iter().map(|ready| (ready.row.id, ready)).collect();
+        let now = self.shared.clock.now();
+        let mut moved = false;
+        for same in due.chunk_by(|a, b| a.account == b.account) {
+            let account = same[0].account;
+            let mut claimed = Vec::new();
+            let mut relays = Vec::new();
+            let mut leaving = Vec::new();
+            for due in same {
+                let Some(ready) = by_id.remove(&due.id) else {
+                    let _ = self.shared.notes.send(Note::Gone(due.id)).await;
+                    continue;
+                };
+                self.load_ratio(account, ready.row.channel).await?;
+                let booked = booking::book_due(&self.shared, &mut self.ratios, &ready, due, now);
+                match booked {
+                    Booking::Wait => self.lanes.get(lane).due.push_back(*due),
+                    Booking::Skip => {
+                        let _ = self.shared.notes.send(Note::Gone(due.id)).await;
+                    }
+                    booking => {
+                        claimed.push(*due);
+                        relays.push(booking.byte());
+                        leaving.push(Leaving { ready, booking, attempt: due.attempt });
+                    }
+                }
+            }
+            if !claimed.is_empty() {
+                moved = true;
+                self.due_out += 1;
+                let missed = Missed { lane, account, first: 0, held: false, whole: false };
+                self.launch(lane, account, Claimed::Due(claimed), relays, leaving, missed)?;
+            }
+        }
+        Ok(moved)
+    }
+}

@@ -1,0 +1,76 @@
+//! The metrics page of this process (names in `docs/metrics.md`).
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+use bongsu_store::COMMIT_BOUNDS_US;
+
+use crate::metrics::head;
+use crate::service::Service;
+
+impl Service {
+    /// All metrics as Prometheus text.
+    pub async fn metrics(&self) -> String {
+        let mut out = String::with_capacity(16 * 1024);
+        self.shared.metrics.write(&mut out, |no| if no < 64 { self.shared.relays.name(no) } else { "none".into() });
+        self.relays_page(&mut out);
+        self.store_page(&mut out);
+        self.backlog_page(&mut out).await;
+        out
+    }
+
+    fn relays_page(&self, out: &mut String) {
+        let health: Vec<_> =
+            self.shared.relays.all().iter().filter_map(|l| Some((l.name.clone(), l.health()?))).collect();
+        head(out, "bongsu_relay_up", "gauge", "1 while a relay has a usable bind.");
+        for (name, health) in &health {
+            let _ = writeln!(out, "bongsu_relay_up{{relay=\"{name}\"}} {}", u8::from(health.up));
+        }
+        head(out, "bongsu_relay_window_used", "gauge", "Parts written to a relay and not answered.");
+        for (name, health) in &health {
+            let _ = writeln!(out, "bongsu_relay_window_used{{relay=\"{name}\"}} {}", health.window_used);
+        }
+        head(out, "bongsu_relay_queued", "gauge", "Parts taken for a relay and not written.");
+        for (name, health) in &health {
+            let _ = writeln!(out, "bongsu_relay_queued{{relay=\"{name}\"}} {}", health.queued);
+        }
+    }
+
+    fn store_page(&self, out: &mut String) {
+        let metrics = self.shared.store.metrics();
+        for (name, help, value) in [
+            ("bongsu_commits_total", "Group commits.", &metrics.commits),
+            ("bongsu_commit_rows", "Units in them.", &metrics.units),
+            ("bongsu_row_writes_total", "Rows written by the message path.", &metrics.row_writes),
+            ("bongsu_wal_bytes_total", "Bytes written to the logs.", &metrics.wal_bytes),
+            ("bongsu_sweeper_found_total", "Runs that the regular path had left.", &metrics.sweeper_found),
+        ] {
+            head(out, name, "counter", help);
+            let _ = writeln!(out, "{name} {}", value.load(Ordering::Relaxed));
+        }
+        head(out, "bongsu_wal_bytes", "gauge", "Bytes written to the logs since the start.");
+        let _ = writeln!(out, "bongsu_wal_bytes {}", metrics.wal_bytes.load(Ordering::Relaxed));
+        head(out, "bongsu_commit_seconds", "histogram", "Time of a group commit.");
+        let mut total = 0;
+        for (at, bucket) in metrics.commit_buckets.iter().enumerate() {
+            total += bucket.load(Ordering::Relaxed);
+            let bound = COMMIT_BOUNDS_US.get(at).map_or("+Inf".into(), |us| format!("{}", *us as f64 / 1e6));
+            let _ = writeln!(out, "bongsu_commit_seconds_bucket{{le=\"{bound}\"}} {total}");
+        }
+        let _ = writeln!(out, "bongsu_commit_seconds_sum {}", metrics.commit_us.load(Ordering::Relaxed) as f64 / 1e6);
+        let _ = writeln!(out, "bongsu_commit_seconds_count {total}");
+    }
+
+    async fn backlog_page(&self, out: &mut String) {
+        let now = self.shared.clock.now();
+        head(out, "bongsu_oldest_queued_seconds", "gauge", "Age of the oldest waiting message of a lane.");
+        for (lane, since) in self.shared.store.oldest_waiting().await.unwrap_or_default() {
+            let age = now.since(since).as_secs_f64();
+            let _ = writeln!(out, "bongsu_oldest_queued_seconds{{lane=\"{}\"}} {age}", lane.as_str());
+        }
+        head(out, "bongsu_unknown_attempts", "gauge", "Attempts whose fate is unknown now.");
+        let _ = writeln!(out, "bongsu_unknown_attempts {}", self.shared.store.unknown_open().await.unwrap_or_default());
+        head(out, "bongsu_in_flight", "gauge", "Messages between claim and result in memory.");
+        let _ = writeln!(out, "bongsu_in_flight {}", self.shared.flights.lock().count());
+    }
+}

@@ -1,0 +1,174 @@
+//! Starts the pipeline over an open store, and stops it without losing anything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bongsu_domain::{Clock, Lane};
+use bongsu_engine::queue::{InProcess, Queue, Record};
+use bongsu_store::claims::DueKind;
+use bongsu_store::recovery::Policy;
+use bongsu_store::{Error, Store};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::SendConfig;
+use crate::dispatch::{Dispatcher, Pending, Shared};
+use crate::flights::Flights;
+use crate::metrics::SendMetrics;
+use crate::outgoing;
+use crate::relays::Relays;
+use crate::sealed;
+use crate::service::Service;
+use crate::settle::Settler;
+use crate::sweeper;
+
+/// Event lists that may wait for the settling side; relays read no further while it is full.
+const EVENTS_MAX: usize = 1_024;
+/// Notes that may wait.
+const NOTES_MAX: usize = 1_024;
+/// How long the last results of closed links may take to be written.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
+/// Claims of an earlier life settled in one commit.
+const CLAIMS_AT_ONCE: u32 = 4;
+
+/// The tasks of a running pipeline.
+pub(crate) struct Tasks {
+    dispatcher: JoinHandle<()>,
+    settler: JoinHandle<()>,
+    sweeper: JoinHandle<()>,
+}
+
+/// Settles what an earlier life left, connects the relays, and starts to dispatch.
+///
+/// # Errors
+/// Those of the store.
+pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> Result<Service, Error> {
+    let (events, events_receiver) = mpsc::channel(EVENTS_MAX);
+    let (notes, notes_receiver) = mpsc::channel(NOTES_MAX);
+    let wake = Arc::new(Notify::new());
+    let queue: Arc<dyn Queue> = Arc::new(InProcess::default());
+    publish_runs(&store, &queue, &wake);
+    let owner = store.new_id()?;
+    let relays = Arc::new(Relays::new(events, wake.clone(), clock.clone(), config.seed));
+    let shared = Arc::new(Shared {
+        store,
+        queue,
+        relays,
+        flights: Flights::default(),
+        config,
+        clock,
+        metrics: SendMetrics::default(),
+        pending: Pending::default(),
+        wake,
+        stopping: AtomicBool::new(false),
+        claims_out: AtomicUsize::new(0),
+        notes,
+        owner,
+    });
+    recover(&shared).await?;
+    shared.relays.reload(&shared.store).await?;
+    let (died, failed) = watch::channel(None);
+    let settler = Settler::new(shared.clone(), events_receiver, notes_receiver);
+    let tasks = Tasks {
+        settler: supervise("settling", &died, &shared, settler.run()),
+        dispatcher: supervise("dispatch", &died, &shared, Dispatcher::new(shared.clone()).run()),
+        sweeper: supervise("sweeping", &died, &shared, sweeper::run(shared.clone())),
+    };
+    Ok(Service::new(shared, tasks, failed))
+}
+
+/// Runs a part; tells when it ended although nobody stopped it.
+fn supervise(
+    name: &'static str,
+    died: &watch::Sender<Option<&'static str>>,
+    shared: &Arc<Shared>,
+    part: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    let (died, shared) = (died.clone(), shared.clone());
+    let part = tokio::spawn(part);
+    let abort = AbortOnDrop(part.abort_handle());
+    tokio::spawn(async move {
+        let _abort = abort;
+        // A panic has said so on stderr; here it only matters that the part is gone.
+        let _ = part.await;
+        if !shared.stopping.load(Ordering::Acquire) {
+            died.send_replace(Some(name));
+        }
+    })
+}
+
+/// Ends a part together with the one who watches it.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Stops: nothing new leaves, what is out has a while to be answered, everything known is written.
+pub(crate) async fn stop(shared: &Shared, tasks: Tasks) {
+    shared.stopping.store(true, Ordering::Release);
+    shared.wake.notify_one();
+    // A dispatcher that panicked has stopped all the same; its claims are settled at the next start.
+    let _ = tasks.dispatcher.await;
+    while shared.claims_out.load(Ordering::Acquire) > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    shared.relays.stop(shared.config.drain).await;
+    tasks.sweeper.abort();
+    // The links are closed; what they sent last is being written.
+    let _ = tokio::time::timeout(SETTLE_MAX, settled(shared)).await;
+    tasks.settler.abort();
+    let _ = tasks.settler.await;
+}
+
+/// Waits until everything that came back from the relays is written.
+async fn settled(shared: &Shared) {
+    let mut quiet = 0;
+    let mut last = 0;
+    while quiet < 5 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let writes = shared.store.metrics().row_writes.load(Ordering::Relaxed);
+        quiet = if writes == last { quiet + 1 } else { 0 };
+        last = writes;
+    }
+}
+
+fn publish_runs(store: &Store, queue: &Arc<dyn Queue>, wake: &Arc<Notify>) {
+    let (queue, wake) = (queue.clone(), wake.clone());
+    store.on_runs(move |runs| {
+        let records: Vec<Record> = runs
+            .iter()
+            .map(|run| Record { lane: run.lane, account: run.account, first: run.first, count: run.count })
+            .collect();
+        queue.publish(&records);
+        wake.notify_one();
+    });
+}
+
+/// Claims of an earlier life: what was not answered is unknown, the rest goes on.
+async fn recover(shared: &Arc<Shared>) -> Result<(), Error> {
+    let resend: std::collections::HashMap<u8, bool> = {
+        let vault = shared.store.vault().clone();
+        let rows = shared.store.read(move |reader| bongsu_store::relays::load(&reader.live, &vault)).await?;
+        rows.into_iter().map(|row| (row.no, row.resend_unknown)).collect()
+    };
+    let unknown_wait = shared.config.unknown_wait;
+    let vault = shared.store.vault().clone();
+    let policy = Arc::new(Policy {
+        after_unknown: Box::new(move |lane, relay| match resend.get(&relay) {
+            Some(false) => (unknown_wait, DueKind::Expire),
+            _ if lane == Lane::Auth => (Duration::ZERO, DueKind::Send),
+            _ => (unknown_wait, DueKind::Send),
+        }),
+        receipt_deadline: shared.config.receipt_deadline,
+        plain_recipient: Box::new(move |row| {
+            let payload = vault.open(&row.sealed).ok().and_then(|bytes| sealed::decode(&bytes));
+            payload.map_or(0, |payload| outgoing::plain_hash(&vault, &payload.to))
+        }),
+    });
+    while shared.store.settle_claims(policy.clone(), CLAIMS_AT_ONCE).await? > 0 {}
+    Ok(())
+}

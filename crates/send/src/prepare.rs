@@ -1,0 +1,208 @@
+//! From a draft to a message that can be written: numbers, text, channel, limits; every finding at once.
+
+use std::time::Duration;
+
+use bongsu_domain::{Channel, Code, Lane, PhoneNumber, phone, text, variables};
+
+use crate::types::{Draft, Finding};
+
+/// The longest client reference, in characters.
+pub const CLIENT_REF_MAX: usize = 64;
+/// The longest department code, in characters.
+pub const BILL_CODE_MAX: usize = 32;
+/// The most labels of a message.
+pub const LABELS_MAX: usize = 10;
+/// The longest key and value of a label, in characters.
+pub const LABEL_MAX: (usize, usize) = (30, 100);
+/// The longest text before it is counted, in bytes of UTF-8.
+const TEXT_MAX: usize = 16 * 1024;
+/// The longest a message may wait.
+const EXPIRY_MAX: Duration = Duration::from_secs(72 * 3600);
+
+/// A draft after every rule that needs no look-up.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Recipient.
+    pub to: PhoneNumber,
+    /// Sender number.
+    pub from: PhoneNumber,
+    /// Lane.
+    pub lane: Lane,
+    /// Channel after the automatic choice.
+    pub channel: Channel,
+    /// Bytes in CP949.
+    pub bytes: u32,
+    /// The text, filled in and normalised.
+    pub text: String,
+    /// The title, normalised.
+    pub subject: Option<String>,
+    /// How long it may wait.
+    pub expires_in: Duration,
+    /// The draft it came from, for its references and labels.
+    pub draft: Draft,
+}
+
+/// Applies the rules.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn prepare(draft: Draft, default_expiry: Duration) -> Result<Prepared, Vec<Finding>> {
+    let mut findings = Vec::new();
+    let to =
+        phone::parse_recipient(&draft.to).map_err(|code| findings.push(find("to", code, number_detail(code)))).ok();
+    let from =
+        phone::parse_sender(&draft.from).map_err(|code| findings.push(find("from", code, number_detail(code)))).ok();
+    let subject = check_subject(&draft, &mut findings);
+    let text = check_text(&draft, subject.is_some(), &mut findings);
+    check_references(&draft, &mut findings);
+    let expires_in = draft.expires_in.unwrap_or(default_expiry);
+    if expires_in.is_zero() || expires_in > EXPIRY_MAX {
+        findings.push(find("expiresIn", Code::BadRequest, "between 1 second and 72 hours".into()));
+    }
+    match (to, from, text) {
+        (Some(to), Some(from), Some((text, bytes, channel))) if findings.is_empty() => {
+            Ok(Prepared { to, from, lane: draft.lane, channel, bytes, text, subject, expires_in, draft })
+        }
+        _ => Err(findings),
+    }
+}
+
+/// The text of a message from the request's text and a row's variables, as [`prepare`] made it.
+pub fn render(template: &str, values: &[(String, String)]) -> Option<String> {
+    let filled = variables::fill(template, values).ok()?;
+    Some(text::normalise(&filled).into_owned())
+}
+
+fn find(field: &str, code: Code, detail: String) -> Finding {
+    Finding { field: field.into(), index: None, code, detail }
+}
+
+fn number_detail(code: Code) -> String {
+    match code {
+        Code::BadRecipientFormat => "a Korean mobile number such as 010-1234-5678".into(),
+        _ => "a registered Korean sender number, 8 to 11 digits".into(),
+    }
+}
+
+fn check_subject(draft: &Draft, findings: &mut Vec<Finding>) -> Option<String> {
+    let subject = draft.subject.as_deref()?;
+    let subject = text::normalise(subject).into_owned();
+    match text::measure(&subject) {
+        Ok(bytes) if bytes > text::SUBJECT_BYTES => findings.push(find(
+            "subject",
+            Code::SubjectTooLong,
+            format!("{bytes} bytes in CP949, at most {} are allowed", text::SUBJECT_BYTES),
+        )),
+        Ok(_) if subject.contains('\n') => {
+            findings.push(find("subject", Code::ControlCharacter, "a title has one line".into()));
+        }
+        Ok(_) => {}
+        Err(error) => findings.extend(bad_characters("subject", &error)),
+    }
+    (!subject.is_empty()).then_some(subject)
+}
+
+fn check_text(draft: &Draft, has_subject: bool, findings: &mut Vec<Finding>) -> Option<(String, u32, Channel)> {
+    if draft.text.len() > TEXT_MAX {
+        findings.push(find("text", Code::BodyTooLong, format!("over {TEXT_MAX} bytes")));
+        return None;
+    }
+    let filled = match variables::fill(&draft.text, &draft.variables) {
+        Ok(filled) => filled,
+        Err(error) => {
+            let missing = error.missing.iter().map(|name| (name, "has no value"));
+            let extra = error.extra.iter().map(|name| (name, "is not in the text"));
+            findings.extend(missing.chain(extra).map(|(name, what)| {
+                find(&format!("variables.{name}"), Code::VariableMissingOrExtra, format!("#{{{name}}} {what}"))
+            }));
+            return None;
+        }
+    };
+    let text = match text::normalise(&filled) {
+        std::borrow::Cow::Borrowed(_) => filled,
+        std::borrow::Cow::Owned(text) => text,
+    };
+    if text.trim().is_empty() {
+        findings.push(find("text", Code::EmptyBody, "the text is empty".into()));
+        return None;
+    }
+    match text::measure(&text) {
+        Err(error) => {
+            findings.extend(bad_characters("text", &error));
+            None
+        }
+        Ok(bytes) => match text::choose(draft.channel, bytes, has_subject) {
+            Ok(channel) => Some((text, bytes, channel)),
+            Err(code) => {
+                let field = if code == Code::SubjectTooLong { "subject" } else { "text" };
+                findings.push(find(
+                    field,
+                    code,
+                    format!("{bytes} bytes in CP949 do not fit {}", draft.channel.as_str()),
+                ));
+                None
+            }
+        },
+    }
+}
+
+fn bad_characters(field: &str, error: &text::TextError) -> Vec<Finding> {
+    error
+        .findings()
+        .map(|(code, bad)| {
+            let advice = bad.suggestion.map_or(String::new(), |s| format!("; write {s:?} instead"));
+            let detail = format!("U+{:04X} at character {} cannot be sent{advice}", bad.ch as u32, bad.index);
+            find(field, code, detail)
+        })
+        .collect()
+}
+
+fn check_references(draft: &Draft, findings: &mut Vec<Finding>) {
+    let too_long = |field: &str, max: usize| find(field, Code::FieldTooLong, format!("at most {max} characters"));
+    let over = |text: &str, max: usize| text.chars().count() > max;
+    if draft.client_ref.as_ref().is_some_and(|r| over(r, CLIENT_REF_MAX)) {
+        findings.push(too_long("clientRef", CLIENT_REF_MAX));
+    }
+    if draft.client_ref.as_ref().is_some_and(|r| r.is_empty()) {
+        findings.push(find("clientRef", Code::BadRequest, "must not be empty".into()));
+    }
+    if draft.bill_code.as_ref().is_some_and(|r| over(r, BILL_CODE_MAX)) {
+        findings.push(too_long("billCode", BILL_CODE_MAX));
+    }
+    if draft.labels.len() > LABELS_MAX {
+        findings.push(find("labels", Code::BadRequest, format!("at most {LABELS_MAX} labels")));
+    }
+    for (key, value) in &draft.labels {
+        if key.is_empty() || over(key, LABEL_MAX.0) || over(value, LABEL_MAX.1) {
+            let field = format!("labels.{key}");
+            findings.push(find(
+                &field,
+                Code::FieldTooLong,
+                format!("key 1 to {}, value at most {} characters", LABEL_MAX.0, LABEL_MAX.1),
+            ));
+        }
+    }
+}
+
+/// clientRef, billCode and labels as the store keeps them: a small JSON object, absent when there is nothing.
+pub fn extra(draft: &Draft) -> Option<String> {
+    if draft.client_ref.is_none() && draft.bill_code.is_none() && draft.labels.is_empty() {
+        return None;
+    }
+    let extra = Extra { r: draft.client_ref.clone(), b: draft.bill_code.clone(), l: draft.labels.clone() };
+    serde_json::to_string(&extra).ok()
+}
+
+/// What [`extra`] wrote.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Extra {
+    /// clientRef.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r: Option<String>,
+    /// billCode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub b: Option<String>,
+    /// labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub l: Vec<(String, String)>,
+}

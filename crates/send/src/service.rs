@@ -1,0 +1,261 @@
+//! What the rest of the program asks of the send room.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use bongsu_domain::id::first_id_at;
+use bongsu_domain::{AccountId, Code, MessageId, Timestamp};
+use bongsu_relay::Health;
+use bongsu_store::index::KeyKind;
+use bongsu_store::query::Filter;
+use bongsu_store::{HashPurpose, Kind, Store};
+use tokio::sync::watch;
+
+use crate::accept::{keyed, store_refusal};
+use crate::dispatch::Shared;
+use crate::gate::Gate;
+use crate::pipeline::{self, Tasks};
+use crate::settings::Settings;
+use crate::types::{ListQuery, MessageView, Page, ParkedView, Refusal, Scope, UnknownView};
+use crate::views;
+
+/// The send room, as callers see it.
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) settings: Arc<Settings>,
+    tasks: Arc<Mutex<Option<Tasks>>>,
+    failed: watch::Receiver<Option<&'static str>>,
+}
+
+impl Service {
+    pub(crate) fn new(shared: Arc<Shared>, tasks: Tasks, failed: watch::Receiver<Option<&'static str>>) -> Self {
+        Self {
+            shared,
+            gate: Arc::default(),
+            settings: Arc::default(),
+            tasks: Arc::new(Mutex::new(Some(tasks))),
+            failed,
+        }
+    }
+
+    /// Stops the pipeline without losing anything; a second call does nothing.
+    pub async fn stop(&self) {
+        let tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(tasks) = tasks {
+            pipeline::stop(&self.shared, tasks).await;
+        }
+    }
+
+    /// Waits until a part of the pipeline died by itself; says which. The process has to stop then.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.failed.clone();
+        loop {
+            if let Some(part) = *failed.borrow_and_update() {
+                return part.to_string();
+            }
+            if failed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The store, for the routes that only read and write settings.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// `NotFound`, also for a neighbour's.
+    pub async fn message(&self, scope: Scope, id: MessageId) -> Result<MessageView, Refusal> {
+        let found = self.shared.store.message(account_of(scope), id.0).await.map_err(store_refusal)?;
+        let found = found.ok_or_else(|| Refusal::new(Code::NotFound, "there is no such message"))?;
+        views::message(found, self.shared.store.vault(), &self.shared.relays)
+    }
+
+    /// Messages, newest first.
+    ///
+    /// # Errors
+    /// `BadRequest` for a cursor that is none, or a recipient search without an account.
+    pub async fn list(&self, scope: Scope, query: ListQuery) -> Result<Page<MessageView>, Refusal> {
+        let Some(filter) = self.filter(scope, &query)? else {
+            return Ok(Page { items: Vec::new(), next_cursor: None });
+        };
+        let page = self.shared.store.page(filter).await.map_err(store_refusal)?;
+        let vault = self.shared.store.vault();
+        let mut items = Vec::with_capacity(page.rows.len());
+        for found in page.rows {
+            let view = views::message(found, vault, &self.shared.relays)?;
+            let wanted = query.recipient.is_none_or(|number| number == view.to)
+                && query.recipient_last4.as_deref().is_none_or(|last4| last4 == view.to.last4());
+            if wanted {
+                items.push(view);
+            }
+        }
+        Ok(Page { items, next_cursor: page.next.map(|id| MessageId(id).to_string()) })
+    }
+
+    /// The store's filter; none when nothing can match.
+    fn filter(&self, scope: Scope, query: &ListQuery) -> Result<Option<Filter>, Refusal> {
+        let account = account_of(scope);
+        let vault = self.shared.store.vault();
+        let within = |text: &str, purpose| match account {
+            Some(account) => Ok(vault.hash_in(purpose, &keyed(account, text))),
+            None => Err(Refusal::new(Code::BadRequest, "name the account to search by recipient or clientRef")),
+        };
+        let recipient = query.recipient.map(|number| within(number.national(), HashPurpose::Recipient)).transpose()?;
+        let last4 = query.recipient_last4.as_deref().map(|text| within(text, HashPurpose::LastFour)).transpose()?;
+        let key = recipient
+            .map(|key| (KeyKind::Recipient, key))
+            .or_else(|| last4.map(|key| (KeyKind::LastFour, key & 0xFFFF_FFFF)));
+        let cursor = match &query.cursor {
+            Some(text) => Some(
+                text.parse::<MessageId>()
+                    .map_err(|_| Refusal::new(Code::BadRequest, "cursor: not a cursor of this list"))?
+                    .0,
+            ),
+            None => None,
+        };
+        let relay = match &query.relay {
+            Some(name) => match self.shared.relays.number(name) {
+                Some(no) => Some(no),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let until = query.until.map_or(i64::MAX, |until| first_id_at(until).saturating_sub(1));
+        Ok(Some(Filter {
+            account,
+            key,
+            client_ref: query.client_ref.as_deref().map(|text| within(text, HashPurpose::ClientRef)).transpose()?,
+            from: query.since.map_or(0, first_id_at),
+            to: cursor.map_or(until, |cursor| cursor.min(until)),
+            status: query.status,
+            channel: query.channel,
+            relay,
+            lane: query.lane,
+            request: query.batch.map(|batch| batch.0),
+            limit: query.limit.clamp(1, 500) as usize,
+        }))
+    }
+
+    /// Cancels a message that has not left.
+    ///
+    /// # Errors
+    /// `NotFound`; `AlreadySent` when it is too late.
+    pub async fn cancel(&self, scope: Scope, id: MessageId) -> Result<MessageView, Refusal> {
+        match self.shared.store.cancel(account_of(scope), id.0).await {
+            Ok(()) => self.message(scope, id).await,
+            Err(error) if matches!(error.kind(), Kind::Conflict("sent")) => {
+                Err(Refusal::new(Code::AlreadySent, "the message has left or is leaving"))
+            }
+            Err(error) => Err(store_refusal(error)),
+        }
+    }
+
+    /// Attempts that are or were unknown, newest first.
+    ///
+    /// # Errors
+    /// `BadRequest` for a cursor that is none.
+    pub async fn unknown_attempts(
+        &self,
+        scope: Scope,
+        limit: u32,
+        cursor: Option<String>,
+    ) -> Result<Page<UnknownView>, Refusal> {
+        let below = match cursor.as_deref() {
+            None => (i64::MAX, u8::MAX),
+            Some(text) => text
+                .split_once('.')
+                .and_then(|(id, n)| Some((id.parse::<MessageId>().ok()?.0, n.parse().ok()?)))
+                .ok_or_else(|| Refusal::new(Code::BadRequest, "cursor: not a cursor of this list"))?,
+        };
+        let rows = self.shared.store.unknown_attempts(account_of(scope), below, limit).await.map_err(store_refusal)?;
+        let last = rows.last().filter(|_| rows.len() == limit as usize);
+        let next_cursor = last.map(|row| format!("{}.{}", MessageId(row.id), row.attempt));
+        let view = |row: bongsu_store::lookup::UnknownRow| UnknownView {
+            id: MessageId(row.id),
+            account: row.account,
+            n: row.attempt,
+            relay: self.shared.relays.name(row.relay),
+            since: Timestamp::from_millis(row.since),
+            resolved_at: (row.resolved != 0).then(|| Timestamp::from_millis(row.resolved)),
+            resolution: row.resolution,
+        };
+        Ok(Page { items: rows.into_iter().map(view).collect(), next_cursor })
+    }
+
+    /// Messages that cannot be processed, newest first.
+    ///
+    /// # Errors
+    /// `BadRequest` for a cursor that is none.
+    pub async fn parked(&self, scope: Scope, limit: u32, cursor: Option<String>) -> Result<Page<ParkedView>, Refusal> {
+        let below = match cursor.as_deref() {
+            None => i64::MAX,
+            Some(text) => {
+                text.parse::<MessageId>()
+                    .map_err(|_| Refusal::new(Code::BadRequest, "cursor: not a cursor of this list"))?
+                    .0
+            }
+        };
+        let rows = self.shared.store.parked(account_of(scope), below, limit).await.map_err(store_refusal)?;
+        let next_cursor = rows.last().filter(|_| rows.len() == limit as usize).map(|row| MessageId(row.id).to_string());
+        let view = |row: bongsu_store::query::ParkedRow| ParkedView {
+            id: MessageId(row.id),
+            account: row.account,
+            at: Timestamp::from_millis(row.at),
+            reason: row.reason,
+        };
+        Ok(Page { items: rows.into_iter().map(view).collect(), next_cursor })
+    }
+
+    /// Puts a parked message back into the line.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn replay(&self, scope: Scope, id: MessageId) -> Result<(), Refusal> {
+        self.shared.store.replay(account_of(scope), id.0).await.map_err(store_refusal)?;
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// How a relay is; absent when it is not running.
+    pub fn relay_health(&self, no: u8) -> Option<Health> {
+        self.shared.relays.get(no).and_then(|link| link.health())
+    }
+
+    /// Whether the breaker of a relay lets everything through.
+    pub fn relay_closed(&self, no: u8) -> bool {
+        let now = self.shared.clock.now();
+        self.shared.relays.get(no).is_some_and(|link| link.is_closed(now) && !link.is_down(now))
+    }
+
+    /// Brings the running links in line with the relay rows.
+    pub async fn relays_changed(&self) {
+        if let Err(error) = self.shared.relays.reload(&self.shared.store).await {
+            tracing::warn!(%error, "relays could not be read again; the next change reads them");
+        }
+    }
+
+    /// A distribution was changed; the dispatcher reads it with its next look.
+    pub async fn distributions_changed(&self, _account: AccountId) {
+        self.shared.wake.notify_one();
+    }
+
+    /// What is not ready, by part.
+    pub async fn ready(&self) -> Vec<(&'static str, Result<(), String>)> {
+        let store = self.shared.store.read(|_| Ok(())).await.map_err(|error| error.to_string());
+        let stopping = self.shared.stopping.load(Ordering::Acquire);
+        vec![("store", store), ("dispatch", if stopping { Err("stopping".into()) } else { Ok(()) })]
+    }
+}
+
+pub(crate) fn account_of(scope: Scope) -> Option<AccountId> {
+    match scope {
+        Scope::Account(account) => Some(account),
+        Scope::Operator => None,
+    }
+}

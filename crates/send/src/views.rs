@@ -1,0 +1,97 @@
+//! Stored messages as they are shown.
+
+use bongsu_domain::{Code, MessageId, RequestId, Timestamp};
+use bongsu_store::Vault;
+use bongsu_store::query::Found;
+use bongsu_store::rows::{AttemptRow, Outcome};
+
+use crate::flights;
+use crate::prepare::Extra;
+use crate::relays::Relays;
+use crate::sealed;
+use crate::types::{AttemptView, MessageView, PartView, Refusal};
+
+/// A message as it is shown.
+///
+/// # Errors
+/// `Internal` when its sealed part cannot be opened.
+pub fn message(found: Found, vault: &Vault, relays: &Relays) -> Result<MessageView, Refusal> {
+    let Found { row, earlier, due } = found;
+    let broken = || Refusal::new(Code::Internal, "the message cannot be opened with the keys of this installation");
+    let payload = vault.open(&row.sealed).ok().and_then(|bytes| sealed::decode(&bytes)).ok_or_else(broken)?;
+    let extra: Extra = row.extra.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let mut attempts: Vec<AttemptView> =
+        earlier.iter().map(|attempt| attempt_view(attempt, relays, row.late)).collect();
+    if row.attempt.attempt > 0 {
+        let mut current = attempt_view(&row.attempt, relays, row.late && attempts.is_empty());
+        if row.status.is_final() && row.attempt.result.is_some() {
+            current.final_at = row.attempt.result.map(Timestamp::from_millis);
+        }
+        attempts.push(current);
+    }
+    attempts.sort_by_key(|attempt| attempt.n);
+    attempts.dedup_by_key(|attempt| attempt.n);
+    let is_final = row.status.is_final();
+    Ok(MessageView {
+        id: MessageId(row.id),
+        account: row.account,
+        batch: (row.request != 0).then_some(RequestId(row.request)),
+        client_ref: extra.r,
+        lane: row.lane,
+        channel: row.channel,
+        to: payload.to,
+        from: payload.from.national().to_string(),
+        status: row.status,
+        code: if row.attempt.attempt == 0 && !is_final { Code::OkAccepted } else { code(row.attempt.code) },
+        late: row.late,
+        price: (row.unit, row.price),
+        bill_code: extra.b,
+        labels: extra.l,
+        attempts,
+        accepted_at: MessageId(row.id).time(),
+        final_at: if is_final { row.attempt.result.map(Timestamp::from_millis) } else { None },
+        retry_at: due.map(Timestamp::from_millis),
+    })
+}
+
+fn code(number: u16) -> Code {
+    Code::from_number(number).unwrap_or(Code::UnmappedVendorCode)
+}
+
+fn attempt_view(attempt: &AttemptRow, relays: &Relays, late: bool) -> AttemptView {
+    let result = code(attempt.code);
+    let parts = attempt.relay_id.as_deref().map_or_else(Vec::new, flights::parse_lines);
+    let parts = parts
+        .into_iter()
+        .map(|part| PartView {
+            relay_id: (!part.relay_id.is_empty()).then_some(part.relay_id),
+            code: part.code.unwrap_or(result),
+        })
+        .collect();
+    AttemptView {
+        n: attempt.attempt,
+        relay: attempt.relay.map_or_else(String::new, |no| relays.name(no)),
+        parts,
+        outcome: attempt.outcome.map_or("sending", Outcome::as_str),
+        code: result,
+        reason: reason(attempt.outcome, result),
+        late,
+        claimed_at: attempt.claimed.map(Timestamp::from_millis),
+        submitted_at: attempt.submitted.map(Timestamp::from_millis),
+        final_at: attempt.result.map(Timestamp::from_millis),
+    }
+}
+
+fn reason(outcome: Option<Outcome>, code: Code) -> Option<String> {
+    match outcome? {
+        Outcome::Submitted | Outcome::Delivered => None,
+        Outcome::Unknown => Some("written to the relay, no answer: it may have left, or may never have left".into()),
+        Outcome::Unreachable => Some("the relay was down; nothing was written".into()),
+        Outcome::Refused | Outcome::Undelivered | Outcome::Expired | Outcome::Uncertain => Some(code.title_en().into()),
+    }
+}
+
+/// The path of a failed message: every relay that was tried, in order.
+pub fn path(attempts: &[AttemptView]) -> String {
+    attempts.iter().map(|attempt| attempt.relay.as_str()).collect::<Vec<_>>().join(" -> ")
+}

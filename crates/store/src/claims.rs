@@ -1,0 +1,284 @@
+//! Intent before send: waiting runs, what is due, and the conditional writes that claim them (design D2).
+
+use bongsu_domain::{AccountId, Channel, Lane};
+use rusqlite::{Connection, params};
+
+use crate::distributions;
+use crate::error::Error;
+use crate::rows::{self, Run};
+use crate::tx::Tx;
+
+/// A place in a claim that carries nothing: the message was canceled, expired, or taken by another.
+pub const NO_RELAY: u8 = 255;
+
+/// A place in a claim whose message is claimed to be ended rather than sent.
+pub const ENDS_HERE: u8 = 254;
+
+/// Something that is due: a retry, or the answer to silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Unix milliseconds.
+    pub at: i64,
+    /// The message.
+    pub id: i64,
+    /// The attempt to make.
+    pub attempt: u8,
+    /// What to do.
+    pub kind: DueKind,
+    /// Its lane.
+    pub lane: Lane,
+    /// Its account.
+    pub account: AccountId,
+    /// The relay that the retry decision chose, [`NO_RELAY`] for any.
+    pub relay: u8,
+}
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DueKind {
+    /// Send it again.
+    Send = 0,
+    /// End it as expired: its fate is unknown and its relay must not get it twice.
+    Expire = 1,
+}
+
+/// What a claim covers.
+#[derive(Debug, Clone)]
+pub enum Claimed {
+    /// Messages of a run from an offset on.
+    Run {
+        /// First id of the run.
+        first: i64,
+        /// Offset of the first message.
+        from: u32,
+        /// Generation of the run when its rows were read.
+        generation: i64,
+        /// Messages in the run.
+        count: u32,
+    },
+    /// Single messages that were due.
+    Due(Vec<Due>),
+}
+
+/// A claim: who intends to send what over which relay until when.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Its token.
+    pub id: i64,
+    /// The incarnation of the dispatcher.
+    pub owner: i64,
+    /// Unix milliseconds; nothing is written to a relay after it.
+    pub deadline: i64,
+    /// Lane.
+    pub lane: Lane,
+    /// Account.
+    pub account: AccountId,
+    /// The messages.
+    pub claimed: Claimed,
+    /// One byte a message.
+    pub relays: Vec<u8>,
+}
+
+/// State of a distribution, written with the claims it led to.
+#[derive(Debug, Clone)]
+pub struct ShareState {
+    /// Account.
+    pub account: AccountId,
+    /// Channel.
+    pub channel: Channel,
+    /// Encoded credits.
+    pub state: Vec<u8>,
+}
+
+/// Whether a claim holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// All of it.
+    Whole,
+    /// Not these positions: somebody else was faster.
+    Without(Vec<usize>),
+    /// Nothing: the run moved on or changed.
+    Stale,
+}
+
+/// Writes claims; each stands or falls for itself.
+pub(crate) fn write(tx: &mut Tx<'_>, claims: &[Claim], states: &[ShareState]) -> Result<Vec<Taken>, Error> {
+    let mut taken = Vec::with_capacity(claims.len());
+    for claim in claims {
+        taken.push(match &claim.claimed {
+            Claimed::Run { first, from, generation, count } => {
+                claim_run(tx, claim, *first, *from, *generation, *count)?
+            }
+            Claimed::Due(due) => claim_due(tx, claim, due)?,
+        });
+    }
+    for state in states {
+        distributions::save_state(tx.live, state.account, state.channel, &state.state)?;
+    }
+    Ok(taken)
+}
+
+fn claim_run(tx: &Tx<'_>, claim: &Claim, first: i64, from: u32, generation: i64, count: u32) -> Result<Taken, Error> {
+    let next = from + claim.relays.len() as u32;
+    let moved = tx
+        .live
+        .prepare_cached("UPDATE runs SET next = ? WHERE first = ? AND next = ? AND gen = ?")?
+        .execute((next, first, from, generation))?;
+    if moved == 0 {
+        return Ok(Taken::Stale);
+    }
+    if next >= count {
+        tx.live.prepare_cached("DELETE FROM backlog WHERE lane = ? AND account = ? AND first = ?")?.execute((
+            claim.lane as u8,
+            claim.account.0,
+            first,
+        ))?;
+    }
+    insert(tx.live, claim, first + i64::from(from), None)?;
+    Ok(Taken::Whole)
+}
+
+fn claim_due(tx: &Tx<'_>, claim: &Claim, due: &[Due]) -> Result<Taken, Error> {
+    let mut relays = claim.relays.clone();
+    let mut missing = Vec::new();
+    let mut ids = Vec::with_capacity(due.len() * 9);
+    for (at, item) in due.iter().enumerate() {
+        let gone = tx.live.prepare_cached("DELETE FROM due WHERE at = ? AND id = ?")?.execute((item.at, item.id))? == 0;
+        if gone {
+            relays[at] = NO_RELAY;
+            missing.push(at);
+        }
+        ids.extend_from_slice(&item.id.to_be_bytes());
+        ids.push(item.attempt);
+    }
+    if missing.len() == due.len() {
+        return Ok(Taken::Stale);
+    }
+    insert(tx.live, &Claim { relays, ..claim.clone() }, 0, Some(&ids))?;
+    Ok(if missing.is_empty() { Taken::Whole } else { Taken::Without(missing) })
+}
+
+fn insert(live: &Connection, claim: &Claim, first: i64, ids: Option<&[u8]>) -> Result<(), Error> {
+    live.prepare_cached(
+        "INSERT INTO claims (id, owner, deadline, lane, account, first, relays, ids) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        claim.id,
+        claim.owner,
+        claim.deadline,
+        claim.lane as u8,
+        claim.account.0,
+        first,
+        claim.relays,
+        ids
+    ])?;
+    Ok(())
+}
+
+/// One message of a claim that was found after a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) id: i64,
+    pub(crate) attempt: u8,
+    pub(crate) relay: u8,
+}
+
+/// Claims that an earlier incarnation left, with their messages.
+pub(crate) fn left_over(live: &Connection, limit: u32) -> Result<Vec<(i64, Lane, Vec<Left>)>, Error> {
+    let mut statement = live.prepare_cached("SELECT id, lane, first, relays, ids FROM claims ORDER BY id LIMIT ?")?;
+    let mut rows = statement.query([limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (first, relays, ids): (i64, Vec<u8>, Option<Vec<u8>>) = (row.get(2)?, row.get(3)?, row.get(4)?);
+        let message = |(at, relay): (usize, &u8)| match &ids {
+            None => Left { id: first + at as i64, attempt: 1, relay: *relay },
+            Some(ids) => {
+                let cell = &ids[at * 9..at * 9 + 9];
+                let id = cell[..8].try_into().map_or(0, i64::from_be_bytes);
+                Left { id, attempt: cell[8], relay: *relay }
+            }
+        };
+        let lane = Lane::from_u8(row.get(1)?).unwrap_or(Lane::Bulk);
+        found.push((
+            row.get(0)?,
+            lane,
+            relays.iter().enumerate().map(message).filter(|m| m.relay != NO_RELAY).collect(),
+        ));
+    }
+    Ok(found)
+}
+
+/// Waiting runs of one lane and account with a first id above `after`, oldest first.
+pub(crate) fn waiting_runs(
+    live: &Connection,
+    lane: Lane,
+    account: AccountId,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Run>, Error> {
+    let mut statement = live.prepare_cached(&format!(
+        "SELECT {} FROM backlog JOIN runs ON runs.first = backlog.first
+           WHERE backlog.lane = ? AND backlog.account = ? AND backlog.first > ? ORDER BY backlog.first LIMIT ?",
+        rows::RUN_COLUMNS
+    ))?;
+    let found =
+        statement.query_map((lane as u8, account.0, after, limit), rows::read_run)?.collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+/// Accounts above `after` that have waiting runs in a lane.
+pub(crate) fn waiting_accounts(
+    live: &Connection,
+    lane: Lane,
+    after: AccountId,
+    limit: u32,
+) -> Result<Vec<AccountId>, Error> {
+    let mut statement = live.prepare_cached(
+        "SELECT DISTINCT account FROM backlog WHERE lane = ? AND account > ? ORDER BY account LIMIT ?",
+    )?;
+    let found = statement
+        .query_map((lane as u8, after.0, limit), |row| row.get(0).map(AccountId))?
+        .collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+/// What is due by now after the cursor `(at, id)`, oldest first.
+pub(crate) fn due(live: &Connection, now_ms: i64, after: (i64, i64), limit: u32) -> Result<Vec<Due>, Error> {
+    let mut statement = live.prepare_cached(
+        "SELECT at, id, attempt, kind, lane, account, relay FROM due
+           WHERE at <= ? AND (at > ? OR (at = ? AND id > ?)) ORDER BY at, id LIMIT ?",
+    )?;
+    let found = statement
+        .query_map((now_ms, after.0, after.0, after.1, limit), |row| {
+            Ok(Due {
+                at: row.get(0)?,
+                id: row.get(1)?,
+                attempt: row.get(2)?,
+                kind: if row.get::<_, u8>(3)? == 1 { DueKind::Expire } else { DueKind::Send },
+                lane: Lane::from_u8(row.get(4)?).unwrap_or(Lane::Bulk),
+                account: AccountId(row.get(5)?),
+                relay: row.get(6)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+/// Puts something into the list of what is due.
+pub(crate) fn insert_due(live: &Connection, due: &Due) -> Result<(), Error> {
+    live.prepare_cached("REPLACE INTO due (at, id, attempt, kind, lane, account, relay) VALUES (?, ?, ?, ?, ?, ?, ?)")?
+        .execute(params![due.at, due.id, due.attempt, due.kind as u8, due.lane as u8, due.account.0, due.relay])?;
+    Ok(())
+}
+
+/// When the oldest waiting message of each lane was accepted.
+pub(crate) fn oldest_waiting(live: &Connection) -> Result<Vec<(Lane, bongsu_domain::Timestamp)>, Error> {
+    let mut statement = live.prepare_cached("SELECT lane, MIN(first) FROM backlog GROUP BY lane")?;
+    let found = statement
+        .query_map([], |row| {
+            let lane = Lane::from_u8(row.get(0)?).unwrap_or(Lane::Bulk);
+            Ok((lane, bongsu_domain::Timestamp::from_millis(bongsu_domain::id::id_millis(row.get(1)?))))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(found)
+}

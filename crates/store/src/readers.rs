@@ -1,0 +1,142 @@
+//! Reading: a few threads with connections of their own, each read bounded in time (design D4).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use bongsu_domain::Day;
+use bongsu_domain::id::id_day;
+use rusqlite::Connection;
+
+use crate::error::{Error, Kind};
+use crate::files::{self, Layout};
+use crate::rows::{self, MessageRow, Run};
+
+/// Longest read; a longer one would keep the log from being checkpointed.
+const READ_TIME_MAX: Duration = Duration::from_secs(1);
+/// Virtual machine steps between two looks at the clock.
+const STEPS_BETWEEN_CHECKS: i32 = 20_000;
+/// Reads that may wait.
+const WAITING_MAX: usize = 10_000;
+/// Day files a reader keeps open.
+const DAYS_OPEN_MAX: usize = 40;
+
+/// What a read works with.
+pub struct Reader {
+    /// The live file.
+    pub live: Connection,
+    layout: Layout,
+    days: HashMap<Day, Connection>,
+    until: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Reader {
+    fn open(layout: &Layout) -> Result<Self, Error> {
+        let until = Arc::new(Mutex::new(None));
+        let mut live = files::open_reader(&layout.live())?;
+        limit(&mut live, &until)?;
+        Ok(Self { live, layout: layout.clone(), days: HashMap::new(), until })
+    }
+
+    /// The file of a day, absent when there is none.
+    pub(crate) fn day(&mut self, day: Day) -> Result<Option<&Connection>, Error> {
+        if !self.days.contains_key(&day) {
+            let path = self.layout.day(day);
+            if !path.exists() {
+                return Ok(None);
+            }
+            if self.days.len() >= DAYS_OPEN_MAX {
+                self.days.clear();
+            }
+            let mut db = files::open_reader(&path)?;
+            limit(&mut db, &self.until)?;
+            self.days.insert(day, db);
+        }
+        Ok(self.days.get(&day))
+    }
+
+    /// A message that exists, with its run.
+    pub(crate) fn message(&mut self, id: i64) -> Result<Option<(MessageRow, Run)>, Error> {
+        let Some(run) = rows::run_of(&self.live, id)? else { return Ok(None) };
+        let Some(day) = self.day(id_day(id))? else { return Ok(None) };
+        Ok(rows::by_id(day, id)?.map(|row| (row, run)))
+    }
+}
+
+fn limit(db: &mut Connection, until: &Arc<Mutex<Option<Instant>>>) -> Result<(), Error> {
+    let until = until.clone();
+    db.progress_handler(
+        STEPS_BETWEEN_CHECKS,
+        Some(move || until.lock().is_ok_and(|until| until.is_some_and(|until| Instant::now() > until))),
+    )?;
+    Ok(())
+}
+
+type Read = Box<dyn FnOnce(&mut Reader) + Send>;
+
+struct Line {
+    waiting: std::collections::VecDeque<Read>,
+    closed: bool,
+}
+
+/// The reading threads.
+pub(crate) struct Readers {
+    line: Arc<(Mutex<Line>, Condvar)>,
+}
+
+impl Readers {
+    pub(crate) fn start(layout: &Layout, threads: usize, name: &str) -> Result<Self, Error> {
+        let line = Arc::new((Mutex::new(Line { waiting: Default::default(), closed: false }), Condvar::new()));
+        for _ in 0..threads {
+            let reader = Reader::open(layout)?;
+            let line = line.clone();
+            std::thread::Builder::new().name(name.to_string()).spawn(move || serve(reader, &line))?;
+        }
+        Ok(Self { line })
+    }
+
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Reader) -> Result<T, Error> + Send + 'static,
+    {
+        let (reply, receiver) = tokio::sync::oneshot::channel();
+        {
+            let mut line = self.line.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if line.closed || line.waiting.len() >= WAITING_MAX {
+                return Err(Error::new(Kind::Unavailable, "too many reads wait"));
+            }
+            line.waiting.push_back(Box::new(move |reader| {
+                let _ = reply.send(work(reader));
+            }));
+        }
+        self.line.1.notify_one();
+        receiver.await.map_err(|_| Error::new(Kind::Unavailable, "the reader stopped"))?
+    }
+
+    pub(crate) fn close(&self) {
+        self.line.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).closed = true;
+        self.line.1.notify_all();
+    }
+}
+
+fn serve(mut reader: Reader, line: &(Mutex<Line>, Condvar)) {
+    loop {
+        let work = {
+            let mut waiting = line.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            loop {
+                if let Some(work) = waiting.waiting.pop_front() {
+                    break work;
+                }
+                if waiting.closed {
+                    return;
+                }
+                waiting = line.1.wait(waiting).unwrap_or_else(std::sync::PoisonError::into_inner);
+            }
+        };
+        if let Ok(mut until) = reader.until.lock() {
+            *until = Some(Instant::now() + READ_TIME_MAX);
+        }
+        work(&mut reader);
+    }
+}

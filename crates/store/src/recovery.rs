@@ -1,0 +1,162 @@
+//! After a crash: claims that nobody holds any more, staged rows without a request, money that is not booked.
+
+use std::collections::HashSet;
+
+use bongsu_domain::id::{id_day, id_millis};
+use bongsu_domain::{Code, Lane, Status, Timestamp};
+
+use crate::accept;
+use crate::changes::{self, Attempt, Change, Submit, Unknown};
+use crate::claims::{self, Due, DueKind, Left};
+use crate::error::Error;
+use crate::files::{self, Layout};
+use crate::rows::{self, MessageRow, Outcome};
+use crate::tx::Tx;
+
+/// What to do with an attempt whose fate is unknown, by lane and relay: when, and whether to send again.
+pub type AfterUnknown = Box<dyn Fn(Lane, u8) -> (std::time::Duration, DueKind) + Send + Sync>;
+
+/// How the fate of attempts is decided at a start.
+pub struct Policy {
+    /// After an unknown attempt.
+    pub after_unknown: AfterUnknown,
+    /// How long a submitted message may wait for its receipt.
+    pub receipt_deadline: std::time::Duration,
+    /// Plain keyed hash of the recipient's number in a sealed message row.
+    pub plain_recipient: Box<dyn Fn(&MessageRow) -> i64 + Send + Sync>,
+}
+
+/// Settles some claims of earlier incarnations. Answers how many were left.
+pub(crate) fn settle_claims(tx: &mut Tx<'_>, policy: &Policy, limit: u32) -> Result<usize, Error> {
+    let left = claims::left_over(tx.live, limit)?;
+    for (claim, lane, messages) in &left {
+        let mut todo = Vec::new();
+        for message in messages {
+            let row = rows::by_id(&tx.days.get(id_day(message.id))?.db, message.id)?;
+            if let Some(row) = row.filter(|row| !row.status.is_final()) {
+                settle_message(tx, policy, *lane, *message, &row, &mut todo)?;
+            }
+        }
+        todo.push(Change::ClaimDone(*claim));
+        changes::apply(tx, &todo)?;
+    }
+    Ok(left.len())
+}
+
+fn settle_message(
+    tx: &Tx<'_>,
+    policy: &Policy,
+    lane: Lane,
+    left: Left,
+    row: &MessageRow,
+    todo: &mut Vec<Change>,
+) -> Result<(), Error> {
+    let now = tx.now.millis();
+    if row.attempt.attempt < left.attempt && left.relay == claims::ENDS_HERE {
+        // It was claimed to be ended, not to be sent: whoever takes it next decides again.
+        todo.push(Change::Due(due_now(now, lane, left.id, left.attempt, row)));
+    } else if row.attempt.attempt < left.attempt {
+        todo.push(Change::Attempt(Attempt {
+            id: left.id,
+            attempt: left.attempt,
+            relay: left.relay,
+            relay_id: None,
+            outcome: Outcome::Unknown,
+            code: Code::VendorTimeout,
+            status: Status::Sending,
+            claimed: now,
+            submitted: None,
+            result: None,
+        }));
+        unknown(policy, lane, left, row, now, todo);
+    } else if row.attempt.outcome == Some(Outcome::Submitted) {
+        spill(policy, row, todo);
+    } else if !is_due(tx, left.id)? {
+        match row.attempt.outcome {
+            Some(Outcome::Unknown) => unknown(policy, lane, left, row, now, todo),
+            _ => todo.push(Change::Due(due_now(now, lane, left.id, left.attempt + 1, row))),
+        }
+    }
+    Ok(())
+}
+
+fn due_now(now: i64, lane: Lane, id: i64, attempt: u8, row: &MessageRow) -> Due {
+    Due { at: now, id, attempt, kind: DueKind::Send, lane, account: row.account, relay: claims::NO_RELAY }
+}
+
+fn unknown(policy: &Policy, lane: Lane, left: Left, row: &MessageRow, now: i64, todo: &mut Vec<Change>) {
+    let (wait, kind) = (policy.after_unknown)(lane, left.relay);
+    todo.push(Change::Unknown(Unknown {
+        id: left.id,
+        attempt: left.attempt,
+        relay: left.relay,
+        account: row.account,
+        recipient: (policy.plain_recipient)(row),
+        since: now,
+    }));
+    todo.push(Change::Due(Due {
+        at: now + wait.as_millis() as i64,
+        id: left.id,
+        attempt: left.attempt + 1,
+        kind,
+        lane,
+        account: row.account,
+        relay: claims::NO_RELAY,
+    }));
+}
+
+fn spill(policy: &Policy, row: &MessageRow, todo: &mut Vec<Change>) {
+    let (Some(relay), Some(ids)) = (row.attempt.relay, row.attempt.relay_id.as_deref()) else { return };
+    let lines: Vec<&str> = ids.split('\n').collect();
+    let since = row.attempt.submitted.unwrap_or_else(|| id_millis(row.id));
+    let recipient = (policy.plain_recipient)(row);
+    for (part, line) in lines.iter().enumerate().filter(|(_, line)| !line.contains('\t')) {
+        todo.push(Change::Spill(Submit {
+            relay,
+            relay_id: (*line).to_string(),
+            id: row.id,
+            attempt: row.attempt.attempt,
+            part: part as u8,
+            parts: lines.len() as u8,
+            recipient,
+            deadline: since + policy.receipt_deadline.as_millis() as i64,
+        }));
+    }
+}
+
+fn is_due(tx: &Tx<'_>, id: i64) -> Result<bool, Error> {
+    let count: i64 =
+        tx.live.prepare_cached("SELECT COUNT(*) FROM due WHERE id = ?")?.query_row([id], |row| row.get(0))?;
+    Ok(count > 0)
+}
+
+/// Slices younger than `since` that no request claims, except those in `staged`.
+pub(crate) fn orphan_slices(
+    layout: &Layout,
+    live: &rusqlite::Connection,
+    since: Timestamp,
+    staged: &HashSet<i64>,
+) -> Result<Vec<(i64, u32)>, Error> {
+    let from = bongsu_domain::id::first_id_at(since);
+    let mut found = Vec::new();
+    for day in layout.days()?.into_iter().filter(|day| *day >= since.kst_day()) {
+        let db = files::open_reader(&layout.day(day))?;
+        let mut statement = db.prepare("SELECT first, count FROM slices WHERE first >= ? ORDER BY first")?;
+        let slices = statement.query_map([from], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?)))?;
+        for slice in slices {
+            let (first, count) = slice?;
+            let exists: i64 = live
+                .prepare_cached("SELECT COUNT(*) FROM runs WHERE first = ?")?
+                .query_row([first], |row| row.get(0))?;
+            if exists == 0 && !staged.contains(&first) {
+                found.push((first, count));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Removes staged rows whose request never came.
+pub(crate) fn discard(tx: &mut Tx<'_>, slices: &[(i64, u32)]) -> Result<(), Error> {
+    accept::discard(tx, slices)
+}

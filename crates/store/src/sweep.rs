@@ -1,0 +1,135 @@
+//! What waits and must not wait longer: cancels, expiry of waiting messages, cleaning of keys, retention of days.
+
+use bongsu_domain::id::id_day;
+use bongsu_domain::{AccountId, Code, Day, Status, Timestamp};
+
+use crate::changes::{self, Final};
+use crate::claims::DueKind;
+use crate::error::{Error, Kind};
+use crate::rows::{self, MessageRow};
+use crate::tx::Tx;
+
+/// Rows removed by one cleaning unit, so that it stays short.
+const CLEAN_MAX: u32 = 500;
+
+/// Cancels a message that no dispatcher has claimed.
+///
+/// # Errors
+/// `NotFound` when it does not exist for this account; `Conflict("sent")` when it is too late.
+pub(crate) fn cancel(tx: &mut Tx<'_>, account: Option<AccountId>, id: i64) -> Result<(), Error> {
+    let not_found = || Error::new(Kind::NotFound, "no such message");
+    let run =
+        rows::run_of(tx.live, id)?.filter(|run| account.is_none_or(|a| a == run.account)).ok_or_else(not_found)?;
+    let row = rows::by_id(&tx.days.get(id_day(id))?.db, id)?.ok_or_else(not_found)?;
+    let too_late = || Error::new(Kind::Conflict("sent"), "the message has left or is leaving");
+    if row.status != Status::Queued {
+        return Err(too_late());
+    }
+    if id - run.first >= i64::from(run.next) {
+        tx.live.prepare_cached("UPDATE runs SET gen = gen + 1 WHERE first = ?")?.execute([run.first])?;
+    } else {
+        let waiting =
+            tx.live.prepare_cached("DELETE FROM due WHERE id = ? AND kind = ?")?.execute((id, DueKind::Send as u8))?;
+        if waiting == 0 {
+            return Err(too_late());
+        }
+    }
+    finish_waiting(tx, &row, Status::Canceled, Code::Canceled)
+}
+
+/// Ends waiting messages of a run that are worthless by now.
+pub(crate) fn expire_run(tx: &mut Tx<'_>, first: i64) -> Result<u32, Error> {
+    let Some(run) = rows::run_of(tx.live, first)?.filter(|run| run.first == first) else { return Ok(0) };
+    let from = run.first + i64::from(run.next);
+    let waiting = rows::in_range(&tx.days.get(id_day(first))?.db, from, run.last())?;
+    let now = tx.now.millis();
+    let mut ended = 0;
+    let mut earliest = i64::MAX;
+    for row in waiting.iter().filter(|row| row.status == Status::Queued) {
+        if row.expires <= now {
+            finish_waiting(tx, row, Status::Expired, Code::ExpiredBeforeSend)?;
+            ended += 1;
+        } else {
+            earliest = earliest.min(row.expires);
+        }
+    }
+    if ended > 0 {
+        tx.live.prepare_cached("UPDATE runs SET gen = gen + 1 WHERE first = ?")?.execute([first])?;
+    }
+    tx.live
+        .prepare_cached("UPDATE backlog SET expires = ? WHERE lane = ? AND account = ? AND first = ?")?
+        .execute((earliest, run.lane as u8, run.account.0, first))?;
+    Ok(ended)
+}
+
+fn finish_waiting(tx: &mut Tx<'_>, row: &MessageRow, status: Status, code: Code) -> Result<(), Error> {
+    let end = Final {
+        id: row.id,
+        attempt: 0,
+        status,
+        code,
+        outcome: None,
+        at: tx.now.millis(),
+        refund: Some((row.account, row.unit, row.price)),
+    };
+    changes::finish(tx, &end).map(|_| ())
+}
+
+/// First ids of waiting runs that hold something worthless by now.
+pub(crate) fn overdue_runs(live: &rusqlite::Connection, now: Timestamp, limit: u32) -> Result<Vec<i64>, Error> {
+    let mut statement = live.prepare_cached("SELECT first FROM backlog WHERE expires <= ? LIMIT ?")?;
+    let found = statement.query_map((now.millis(), limit), |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+/// Removes keys and orphans that are over their time. Answers how many rows went.
+pub(crate) fn clean(tx: &mut Tx<'_>, orphans_before: Timestamp) -> Result<usize, Error> {
+    let mut gone = tx
+        .live
+        .prepare_cached("DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE expires < ? ORDER BY expires LIMIT ?)")?
+        .execute((tx.now.millis(), CLEAN_MAX))?;
+    gone += tx
+        .live
+        .prepare_cached("DELETE FROM orphan_receipts WHERE seq IN (SELECT seq FROM orphan_receipts WHERE at < ? ORDER BY seq LIMIT ?)")?
+        .execute((orphans_before.micros(), CLEAN_MAX))?;
+    Ok(gone)
+}
+
+/// What a day still needs before its file may go, in small units; `true` when it is done.
+pub(crate) fn retire(tx: &mut Tx<'_>, day: Day) -> Result<bool, Error> {
+    let (from, to) = day_range(day);
+    let mut gone = 0;
+    for (table, key) in
+        [("runs", "first"), ("requests", "id"), ("due", "id"), ("unknown_attempts", "id"), ("parked", "id")]
+    {
+        let open = if table == "runs" {
+            tx.live.prepare_cached("DELETE FROM backlog WHERE first BETWEEN ? AND ?")?.execute((from, to))?;
+            CLEAN_MAX
+        } else {
+            CLEAN_MAX
+        };
+        gone += tx
+            .live
+            .prepare_cached(&format!(
+                "DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {key} BETWEEN ? AND ? LIMIT ?)"
+            ))?
+            .execute((from, to, open))?;
+    }
+    gone += tx
+        .live
+        .prepare_cached(
+            "DELETE FROM client_refs WHERE key IN (SELECT key FROM client_refs WHERE id BETWEEN ? AND ? LIMIT ?)",
+        )?
+        .execute((from, to, CLEAN_MAX))?;
+    if gone == 0 {
+        tx.days.close(day);
+        tx.days.index().forget(day);
+    }
+    Ok(gone == 0)
+}
+
+/// First and last id of a day.
+pub(crate) fn day_range(day: Day) -> (i64, i64) {
+    let start = |day: Day| bongsu_domain::id::first_id_at(day.start());
+    (start(day), start(day.next()) - 1)
+}

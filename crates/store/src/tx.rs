@@ -1,0 +1,258 @@
+//! The one open group commit: the live file, the day files touched so far, and ids.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bongsu_domain::{AccountId, Day, IdGen, Timestamp, Unit};
+use rusqlite::Connection;
+
+use crate::error::{Error, Kind};
+use crate::files::{self, Layout};
+use crate::index::Index;
+use crate::migrate;
+use crate::rows::Run;
+use crate::wal::Wal;
+use crate::wallet;
+
+/// Day files that stay open for writing; more than two only around midnight and for late receipts.
+const DAYS_OPEN_MAX: usize = 8;
+
+/// One open day file.
+pub(crate) struct DayFile {
+    pub(crate) db: Connection,
+    pub(crate) wal: Arc<Wal>,
+    open: bool,
+    settle_next: i64,
+    refunds: BTreeMap<(i64, u8), i64>,
+}
+
+impl DayFile {
+    /// Money this commit gives back to an account.
+    pub(crate) fn refund(&mut self, account: AccountId, unit: Unit, amount: i64) {
+        *self.refunds.entry((account.0, unit as u8)).or_default() += amount;
+    }
+}
+
+/// The day files, opened when first needed.
+pub(crate) struct Days {
+    layout: Layout,
+    files: BTreeMap<Day, DayFile>,
+    index: Arc<Index>,
+    pages_max: Option<u32>,
+}
+
+impl Days {
+    pub(crate) fn new(layout: Layout, index: Arc<Index>, pages_max: Option<u32>) -> Self {
+        Self { layout, files: BTreeMap::new(), index, pages_max }
+    }
+
+    /// The search keys that go with the messages.
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The file of a day within the open transaction.
+    pub(crate) fn get(&mut self, day: Day) -> Result<&mut DayFile, Error> {
+        let file = self.peek(day)?;
+        if !file.open {
+            file.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            file.open = true;
+        }
+        Ok(file)
+    }
+
+    /// The file of a day, in whatever transaction it is.
+    pub(crate) fn peek(&mut self, day: Day) -> Result<&mut DayFile, Error> {
+        if !self.files.contains_key(&day) {
+            self.make_room();
+            let mut db = files::open_writer(&self.layout.day(day), migrate::DAY)?;
+            let wal = Wal::watch(&mut db)?;
+            if let Some(pages) = self.pages_max {
+                db.pragma_update(None, "max_page_count", pages)?;
+            }
+            let settle_next: i64 =
+                db.query_row("SELECT COALESCE(MAX(seq), 0) + 1 FROM settles", [], |row| row.get(0))?;
+            self.files.insert(day, DayFile { db, wal, open: false, settle_next, refunds: BTreeMap::new() });
+        }
+        self.files.get_mut(&day).ok_or_else(|| Error::new(Kind::Unavailable, "day file went away"))
+    }
+
+    /// Forgets the oldest files that no transaction uses.
+    fn make_room(&mut self) {
+        while self.files.len() >= DAYS_OPEN_MAX {
+            let Some(day) = self.files.iter().find(|(_, file)| !file.open).map(|(day, _)| *day) else { return };
+            self.files.remove(&day);
+        }
+    }
+
+    /// The open files.
+    pub(crate) fn open_files(&self) -> impl Iterator<Item = (Day, &DayFile)> {
+        self.files.iter().map(|(day, file)| (*day, file))
+    }
+
+    /// Closes a day that retention removes.
+    pub(crate) fn close(&mut self, day: Day) {
+        self.files.remove(&day);
+    }
+
+    /// Commits every open day file and returns what the ledger has to book.
+    fn commit(&mut self) -> Result<Vec<Settle>, Error> {
+        let mut settles = Vec::new();
+        for (day, file) in self.files.iter_mut().filter(|(_, file)| file.open) {
+            if !file.refunds.is_empty() {
+                let seq = file.settle_next;
+                for ((account, unit), amount) in &file.refunds {
+                    file.db
+                        .prepare_cached("INSERT INTO settles (seq, account, unit, amount) VALUES (?, ?, ?, ?)")?
+                        .execute((seq, account, unit, amount))?;
+                    settles.push(Settle { day: *day, seq, account: *account, unit: *unit, amount: *amount });
+                }
+            }
+            file.db.prepare_cached("COMMIT")?.execute([])?;
+            file.open = false;
+            file.settle_next += i64::from(!file.refunds.is_empty());
+            file.refunds.clear();
+        }
+        Ok(settles)
+    }
+
+    fn rollback(&mut self) {
+        for file in self.files.values_mut().filter(|file| file.open) {
+            // A failed statement may have ended the transaction already; then there is nothing left to roll back.
+            let _ = file.db.execute_batch("ROLLBACK");
+            file.open = false;
+            file.refunds.clear();
+        }
+    }
+}
+
+/// A settle row: money that a committed day file gives back.
+struct Settle {
+    day: Day,
+    seq: i64,
+    account: i64,
+    unit: u8,
+    amount: i64,
+}
+
+/// The writer's files between commits.
+pub(crate) struct Files {
+    pub(crate) live: Connection,
+    pub(crate) wal: Arc<Wal>,
+    pub(crate) days: Days,
+    pub(crate) ids: Arc<Mutex<IdGen>>,
+    /// Runs that come to exist with this commit.
+    pub(crate) fresh: Vec<Run>,
+    /// A day file committed but the live file did not: the ledger is behind.
+    behind: bool,
+}
+
+/// What units of one group commit work with.
+pub struct Tx<'a> {
+    /// The live file.
+    pub live: &'a Connection,
+    /// When this group commit began.
+    pub now: Timestamp,
+    pub(crate) days: &'a mut Days,
+    pub(crate) fresh: &'a mut Vec<Run>,
+    ids: &'a Mutex<IdGen>,
+}
+
+impl Tx<'_> {
+    /// One id.
+    ///
+    /// # Errors
+    /// `ClockBehind` when the clock stepped back by more than a second.
+    pub fn new_id(&mut self) -> Result<i64, Error> {
+        self.new_ids(1)
+    }
+
+    /// The first of `count` contiguous ids of one millisecond.
+    pub(crate) fn new_ids(&mut self, count: u32) -> Result<i64, Error> {
+        block(self.ids, self.now, count)
+    }
+}
+
+/// Contiguous ids, or a refusal while the clock is behind.
+pub(crate) fn block(ids: &Mutex<IdGen>, now: Timestamp, count: u32) -> Result<i64, Error> {
+    let mut ids = ids.lock().map_err(|_| Error::new(Kind::Unavailable, "id generator poisoned"))?;
+    ids.block(now, count).map_err(|_| Error::new(Kind::ClockBehind, "the clock stepped back by more than a second"))
+}
+
+impl Files {
+    pub(crate) fn new(mut live: Connection, days: Days, ids: Arc<Mutex<IdGen>>) -> Result<Self, Error> {
+        let wal = Wal::watch(&mut live)?;
+        Ok(Self { live, wal, days, ids, fresh: Vec::new(), behind: true })
+    }
+
+    /// Opens the group commit.
+    pub(crate) fn begin(&mut self, now: Timestamp) -> Result<Tx<'_>, Error> {
+        self.live.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        if self.behind {
+            book_missing(&self.live, &self.days.layout, now)?;
+        }
+        Ok(Tx { live: &self.live, now, days: &mut self.days, fresh: &mut self.fresh, ids: &self.ids })
+    }
+
+    /// Runs on in the open group commit.
+    pub(crate) fn tx(&mut self, now: Timestamp) -> Tx<'_> {
+        Tx { live: &self.live, now, days: &mut self.days, fresh: &mut self.fresh, ids: &self.ids }
+    }
+
+    /// Makes everything durable: the day files first, so that a crash in between leaves rows that do not exist yet and
+    /// money that the next start books.
+    pub(crate) fn commit(&mut self, now: Timestamp) -> Result<(), Error> {
+        let settles = self.days.commit()?;
+        crate::faults::point("between-day-and-live");
+        self.behind = !settles.is_empty() || self.behind;
+        for settle in &settles {
+            book(&self.live, settle, now)?;
+        }
+        self.live.prepare_cached("COMMIT")?.execute([])?;
+        self.behind = false;
+        crate::faults::point("after-live");
+        Ok(())
+    }
+
+    pub(crate) fn rollback(&mut self) {
+        self.fresh.clear();
+        self.days.rollback();
+        if !self.live.is_autocommit() {
+            let _ = self.live.execute_batch("ROLLBACK");
+        }
+        self.behind = true;
+    }
+}
+
+fn book(live: &Connection, settle: &Settle, now: Timestamp) -> Result<(), Error> {
+    let unit =
+        Unit::from_u8(settle.unit).ok_or_else(|| Error::new(Kind::Corrupt, "settle row with an unknown unit"))?;
+    let cause = format!("settle:{}:{}", settle.day, settle.seq);
+    wallet::credit(live, AccountId(settle.account), unit, settle.amount, &cause, now)?;
+    let changed =
+        live.prepare_cached("UPDATE booked SET settle = ? WHERE day = ?")?.execute((settle.seq, settle.day.0))?;
+    if changed == 0 {
+        live.prepare_cached("INSERT INTO booked (day, settle) VALUES (?, ?)")?.execute((settle.day.0, settle.seq))?;
+    }
+    Ok(())
+}
+
+/// Books the settle rows that a crash left between a day file and the live file.
+fn book_missing(live: &Connection, layout: &Layout, now: Timestamp) -> Result<(), Error> {
+    for day in layout.days()? {
+        let booked: i64 = live
+            .prepare_cached("SELECT COALESCE(MAX(settle), 0) FROM booked WHERE day = ?")?
+            .query_row([day.0], |row| row.get(0))?;
+        let db = files::open_reader(&layout.day(day))?;
+        let rows: Vec<Settle> = db
+            .prepare("SELECT seq, account, unit, amount FROM settles WHERE seq > ? ORDER BY seq")?
+            .query_map([booked], |row| {
+                Ok(Settle { day, seq: row.get(0)?, account: row.get(1)?, unit: row.get(2)?, amount: row.get(3)? })
+            })?
+            .collect::<Result<_, _>>()?;
+        for settle in &rows {
+            book(live, settle, now)?;
+        }
+    }
+    Ok(())
+}
