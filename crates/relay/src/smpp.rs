@@ -5,7 +5,7 @@
 //! `query_sm`, `cancel_sm`, `replace_sm`, `submit_multi`, `data_sm`.
 //!
 //! Follow one message: [`Relay::submit`](crate::RelayPort::submit) puts it in the queue (`lanes`), a `session` takes it
-//! when window and pace let it (`relay`, `pace`), `submit` makes it PDUs, `outstanding` waits for the answer.
+//! when window and pace let it (`hub`, `pace`), `submit` makes it PDUs, `outstanding` waits for the answer.
 //! One task a bind (`link`) connects, binds and runs sessions one after the other; one task a relay (`keeper`) ends
 //! what waited too long.
 
@@ -14,6 +14,7 @@ mod backoff;
 mod bind;
 pub mod codes;
 mod dial;
+mod hub;
 mod keeper;
 mod lanes;
 mod link;
@@ -23,6 +24,7 @@ mod pace;
 mod receipt;
 mod relay;
 mod session;
+mod state;
 mod submit;
 
 use std::sync::Arc;
@@ -57,9 +59,9 @@ pub fn start_over(
     clock: Arc<dyn Clock>,
     seed: u64,
 ) -> Arc<dyn RelayPort> {
-    let core = relay::Core::new(config, events, room, clock, seed);
-    tokio::spawn(keeper::run(Arc::clone(&core)));
-    let relay = relay::Relay::new(core, dial);
+    let hub = hub::Hub::new(config, events, room, clock, seed);
+    tokio::spawn(keeper::run(Arc::clone(&hub)));
+    let relay = relay::Relay::new(hub, dial);
     relay.open_links();
     Arc::new(relay)
 }

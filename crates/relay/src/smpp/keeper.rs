@@ -3,28 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::relay::Core;
+use super::hub::Hub;
 
 /// How late a message in the queue may learn that its deadline passed.
 const SWEEP: Duration = Duration::from_millis(50);
 
 /// Runs until the relay is dropped and its links are closed.
-pub(super) async fn run(core: Arc<Core>) {
+pub(super) async fn run(hub: Arc<Hub>) {
     loop {
-        if core.has_queue() {
+        if hub.has_queue() {
             tokio::select! {
-                () = core.keeper.notified() => {}
+                () = hub.keeper.notified() => {}
                 () = tokio::time::sleep(SWEEP) => {}
             }
         } else {
-            core.keeper.notified().await;
+            hub.keeper.notified().await;
         }
-        let events = core.sweep();
-        if !events.is_empty() && core.events.send(events).await.is_err() {
+        let events = hub.sweep();
+        if !events.is_empty() && hub.events.send(events).await.is_err() {
             tracing::debug!("nobody listens to this relay any more");
         }
-        core.announce_stop();
-        if core.is_over() {
+        hub.announce_stop();
+        if hub.is_over() {
             return;
         }
     }

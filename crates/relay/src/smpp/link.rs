@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::backoff::Backoff;
 use super::bind::{BindError, bind};
 use super::dial::{Dial, Stream};
-use super::relay::{Core, Duty, Totals};
+use super::hub::{Duty, Hub, Totals};
 use super::session::{End, Session};
 use crate::RelayConfig;
 
@@ -17,10 +17,10 @@ use crate::RelayConfig;
 const STEADY: Duration = Duration::from_secs(5);
 
 /// Runs until the relay stops.
-pub(super) async fn run(core: Arc<Core>, dial: Arc<dyn Dial>, index: usize, wake: Arc<Notify>) {
-    let mut backoff = Backoff::new(core.seed.wrapping_add(index as u64));
+pub(super) async fn run(hub: Arc<Hub>, dial: Arc<dyn Dial>, index: usize, wake: Arc<Notify>) {
+    let mut backoff = Backoff::new(hub.seed.wrapping_add(index as u64));
     loop {
-        let (config, epoch) = match core.duty(index) {
+        let (config, epoch) = match hub.duty(index) {
             Duty::Bind(config, epoch) => (config, epoch),
             Duty::Rest => {
                 wake.notified().await;
@@ -30,16 +30,16 @@ pub(super) async fn run(core: Arc<Core>, dial: Arc<dyn Dial>, index: usize, wake
         };
         let connected = tokio::select! {
             connected = connect(dial.as_ref(), &config) => connected,
-            () = dismissed(&core, index, epoch, &wake) => continue,
+            () = dismissed(&hub, index, epoch, &wake) => continue,
         };
         match connected {
             Ok((stream, inbuf)) => {
                 let begun = Instant::now();
                 tracing::info!(relay.name = config.name, bind = index, "bound");
-                tell(&core, core.on_link_up()).await;
-                let session = Session::new(Arc::clone(&core), index, Arc::clone(&config), epoch, &wake, inbuf);
+                tell(&hub, hub.on_link_up()).await;
+                let session = Session::new(Arc::clone(&hub), index, Arc::clone(&config), epoch, &wake, inbuf);
                 let end = session.run(stream).await;
-                tell(&core, core.on_link_down()).await;
+                tell(&hub, hub.on_link_down()).await;
                 if let End::Lost(why) = end {
                     tracing::warn!(relay.name = config.name, bind = index, why, "link lost");
                 } else {
@@ -51,7 +51,7 @@ pub(super) async fn run(core: Arc<Core>, dial: Arc<dyn Dial>, index: usize, wake
                 }
             }
             Err(error) => {
-                Totals::add(&core.totals.bind_failures, 1);
+                Totals::add(&hub.totals.bind_failures, 1);
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(relay.name = config.name, bind = index, error, "cannot bind");
             }
@@ -59,21 +59,21 @@ pub(super) async fn run(core: Arc<Core>, dial: Arc<dyn Dial>, index: usize, wake
         let wait = backoff.next(config.timers.reconnect_min, config.timers.reconnect_max);
         tokio::select! {
             () = sleep_until(Instant::now() + wait) => {}
-            () = dismissed(&core, index, epoch, &wake) => {}
+            () = dismissed(&hub, index, epoch, &wake) => {}
         }
     }
-    core.on_link_task_ended();
+    hub.on_link_task_ended();
 }
 
-async fn tell(core: &Core, event: crate::Event) {
-    if core.events.send(vec![event]).await.is_err() {
+async fn tell(hub: &Hub, event: crate::Event) {
+    if hub.events.send(vec![event]).await.is_err() {
         tracing::debug!("nobody listens to this relay any more");
     }
 }
 
 /// Ends when a link of this epoch is not wanted any more.
-async fn dismissed(core: &Core, index: usize, epoch: u64, wake: &Notify) {
-    while matches!(core.duty(index), Duty::Bind(_, current) if current == epoch) {
+async fn dismissed(hub: &Hub, index: usize, epoch: u64, wake: &Notify) {
+    while matches!(hub.duty(index), Duty::Bind(_, current) if current == epoch) {
         wake.notified().await;
     }
 }

@@ -50,7 +50,8 @@ impl Multi {
     /// The relay has nothing of `part`: it was not written after all, or throttled.
     pub(super) fn on_returned(&mut self, part: u8) {
         self.in_flight -= 1;
-        self.todo.push_front(part);
+        let place = self.todo.partition_point(|other| *other < part);
+        self.todo.insert(place, part);
         if self.is_untouched() {
             self.written_at = None;
         }

@@ -1,431 +1,42 @@
-//! What the links of one relay share: its queue, pace, throttle and phase; and the port in front of it.
+//! The port in front of an SMPP relay.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bongsu_domain::channel::Channel;
 use bongsu_domain::lane::Lane;
-use bongsu_domain::time::{Clock, Timestamp};
 use futures_util::future::BoxFuture;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::dial::Dial;
-use super::lanes::{Lanes, is_ended};
-use super::pace::{Pace, Throttle};
+use super::hub::Hub;
+use super::state::Phase;
 use super::{link, submit};
-use crate::{Counters, Event, Health, Outbound, RelayConfig, RelayPort, UnsentReason};
-
-/// How long messages wait for a relay without a link before they come back: a cut is usually mended at once.
-const GRACE_AUTH: Duration = Duration::from_millis(200);
-const GRACE: Duration = Duration::from_secs(2);
-
-/// One refill is at most this much of the rate.
-const REFILLS_PER_S: u32 = 20;
-
-/// Of window and room, one in five is kept for auth.
-const AUTH_SHARE: u32 = 5;
-
-/// A write of a few PDUs waits for more answers while fewer than this many fit the window.
-const GATHER_MAX: u32 = 20;
-
-/// The shared state of one relay.
-pub(super) struct Core {
-    pub(super) events: mpsc::Sender<Vec<Event>>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) seed: u64,
-    pub(super) totals: Totals,
-    /// Notified when the keeper has something to do.
-    pub(super) keeper: Notify,
-    is_keeper_asleep: AtomicBool,
-    room: Arc<Notify>,
-    /// Grows with every change of configuration or phase, so that sessions look without taking the lock.
-    version: AtomicU64,
-    in_flight: AtomicU32,
-    stopped: watch::Sender<bool>,
-    state: Mutex<State>,
-}
-
-/// The counters behind [`Counters`].
-#[derive(Default)]
-pub(super) struct Totals {
-    pub(super) written: AtomicU64,
-    pub(super) throttled: AtomicU64,
-    pub(super) unknown: AtomicU64,
-    pub(super) receipts: AtomicU64,
-    pub(super) mobile_originated: AtomicU64,
-    pub(super) malformed: AtomicU64,
-    pub(super) stray: AtomicU64,
-    pub(super) binds: AtomicU64,
-    pub(super) bind_failures: AtomicU64,
-}
-
-impl Totals {
-    pub(super) fn add(counter: &AtomicU64, count: usize) {
-        counter.fetch_add(count as u64, Ordering::Relaxed);
-    }
-}
-
-struct State {
-    config: Arc<RelayConfig>,
-    /// Grows when links have to be made anew.
-    epoch: u64,
-    lanes: Lanes,
-    pace: Pace,
-    throttle: Throttle,
-    binds: u16,
-    since: Timestamp,
-    /// When the last link was lost, or the relay started.
-    down_since: Instant,
-    phase: Phase,
-    /// What wakes each link's task.
-    wakes: Vec<Arc<Notify>>,
-    /// Link tasks that have not ended.
-    running: usize,
-    /// Whether the port is gone.
-    is_dropped: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Running,
-    Stopping { until: Instant },
-    Abandoned,
-}
-
-/// What a link's task has to do.
-#[derive(Clone)]
-pub(super) enum Duty {
-    /// Keep a session with this configuration; another epoch means another session.
-    Bind(Arc<RelayConfig>, u64),
-    /// Nothing, until woken.
-    Rest,
-    /// End; a running session has until then.
-    End(Instant),
-}
-
-/// What a session wants to write.
-pub(super) struct Ask {
-    pub(super) now: Instant,
-    pub(super) at: Timestamp,
-    /// Its parts in flight.
-    pub(super) in_flight: u32,
-    /// The lane of the message it is in the middle of.
-    pub(super) open: Option<Lane>,
-    /// Whether it may begin messages.
-    pub(super) may_take: bool,
-    /// Whether it would rather wait for more room than write a few PDUs.
-    pub(super) may_gather: bool,
-}
-
-/// What it may write.
-pub(super) enum Grant {
-    /// The first part of this message.
-    Take(Outbound),
-    /// The next part of the message it is in the middle of.
-    Continue,
-    /// Nothing before then.
-    Later(Instant),
-    /// Little: better wait for more answers.
-    Gather,
-    /// Nothing until woken or answered.
-    Nothing,
-}
-
-impl Core {
-    pub(super) fn new(
-        config: RelayConfig,
-        events: mpsc::Sender<Vec<Event>>,
-        room: Arc<Notify>,
-        clock: Arc<dyn Clock>,
-        seed: u64,
-    ) -> Arc<Core> {
-        let now = Instant::now();
-        let state = State {
-            epoch: 0,
-            lanes: Lanes::new(),
-            pace: Pace::new(config.rate_per_s, now),
-            throttle: Throttle::new(config.window),
-            config: Arc::new(config),
-            binds: 0,
-            since: clock.now(),
-            down_since: now,
-            phase: Phase::Running,
-            wakes: Vec::new(),
-            running: 0,
-            is_dropped: false,
-        };
-        Arc::new(Core {
-            events,
-            clock,
-            seed,
-            totals: Totals::default(),
-            keeper: Notify::new(),
-            is_keeper_asleep: AtomicBool::new(false),
-            room,
-            version: AtomicU64::new(0),
-            in_flight: AtomicU32::new(0),
-            stopped: watch::Sender::new(false),
-            state: Mutex::new(state),
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
-    }
-
-    pub(super) fn duty(&self, index: usize) -> Duty {
-        let state = self.lock();
-        match state.phase {
-            Phase::Stopping { until } => Duty::End(until),
-            Phase::Abandoned => Duty::End(Instant::now()),
-            Phase::Running if index >= usize::from(state.config.binds) => Duty::Rest,
-            Phase::Running => Duty::Bind(Arc::clone(&state.config), state.epoch),
-        }
-    }
-
-    /// Decides what a session writes next and takes it out of queue and pace. What ended in the queue is told in
-    /// `unsent`.
-    pub(super) fn grant(&self, ask: &Ask, unsent: &mut Vec<Event>) -> Grant {
-        let state = &mut *self.lock();
-        if let Some(until) = state.throttle.pause(ask.now) {
-            return Grant::Later(until);
-        }
-        if state.throttle.has_resumed(ask.now) {
-            self.room.notify_one();
-        }
-        loop {
-            let Some((lane, is_new)) = state.candidate(ask) else {
-                return Grant::Nothing;
-            };
-            if is_new && state.lanes.front(lane).is_some_and(|message| is_ended(message, ask.at)) {
-                unsent.extend(state.lanes.pop(lane).map(|message| self.ended(&state.config, &message, ask.at)));
-                continue;
-            }
-            let limit = state.window_limit(lane);
-            if ask.in_flight >= limit {
-                return Grant::Nothing;
-            }
-            let little = (limit / 4).min(GATHER_MAX);
-            if lane != Lane::Auth && ask.may_gather && ask.in_flight > 0 && limit - ask.in_flight < little {
-                return Grant::Gather;
-            }
-            if let Err(next) = state.pace.try_part(lane, ask.now) {
-                return Grant::Later(next);
-            }
-            if !is_new {
-                return Grant::Continue;
-            }
-            return match state.take(lane, &self.room) {
-                Some(message) => Grant::Take(message),
-                None => Grant::Nothing,
-            };
-        }
-    }
-
-    fn ended(&self, config: &RelayConfig, message: &Outbound, at: Timestamp) -> Event {
-        let why = if at >= message.expires { UnsentReason::Expired } else { UnsentReason::Deadline };
-        unsent(config.no, message, why)
-    }
-
-    /// Puts a message back to the front that the relay has nothing of.
-    pub(super) fn requeue(&self, message: Outbound) {
-        self.lock().lanes.push_front(message);
-        self.wake_keeper();
-    }
-
-    /// Parts went into flight, or their write was taken back.
-    pub(super) fn add_in_flight(&self, parts: u32) {
-        self.in_flight.fetch_add(parts, Ordering::Relaxed);
-    }
-
-    pub(super) fn sub_in_flight(&self, parts: u32) {
-        self.in_flight.fetch_sub(parts, Ordering::Relaxed);
-    }
-
-    /// A chunk of answers was read, of them `accepted` good ones.
-    pub(super) fn on_answers(&self, answered: u32, accepted: u32) {
-        self.sub_in_flight(answered);
-        self.lock().throttle.on_accepted(accepted);
-        self.room.notify_one();
-    }
-
-    /// The relay throttled a part written at `written`.
-    pub(super) fn on_throttled(&self, written: Instant, now: Instant) {
-        Totals::add(&self.totals.throttled, 1);
-        self.lock().throttle.on_throttled(written, now);
-    }
-
-    pub(super) fn on_link_up(&self) -> Event {
-        Totals::add(&self.totals.binds, 1);
-        let event = self.lock().on_link(1, self.clock.now());
-        self.room.notify_one();
-        event
-    }
-
-    pub(super) fn on_link_down(&self) -> Event {
-        let event = self.lock().on_link(-1, self.clock.now());
-        self.wake_keeper();
-        event
-    }
-
-    pub(super) fn on_link_task_ended(&self) {
-        self.lock().running -= 1;
-        self.keeper.notify_one();
-    }
-
-    /// Whether the keeper has to look again soon; if not, it is notified when it has to.
-    pub(super) fn has_queue(&self) -> bool {
-        self.is_keeper_asleep.store(true, Ordering::SeqCst);
-        let has_queue = !self.lock().lanes.is_empty();
-        if has_queue {
-            self.is_keeper_asleep.store(false, Ordering::SeqCst);
-        }
-        has_queue
-    }
-
-    fn wake_keeper(&self) {
-        if self.is_keeper_asleep.swap(false, Ordering::SeqCst) {
-            self.keeper.notify_one();
-        }
-    }
-
-    /// Takes out what waited too long or in vain.
-    pub(super) fn sweep(&self) -> Vec<Event> {
-        let (now, at) = (Instant::now(), self.clock.now());
-        let state = &mut *self.lock();
-        let ended = state.lanes.take_ended(at);
-        let mut events: Vec<Event> = ended.iter().map(|message| self.ended(&state.config, message, at)).collect();
-        let down = if state.binds > 0 { Duration::ZERO } else { now.saturating_duration_since(state.down_since) };
-        let (why, left) = match state.phase {
-            Phase::Stopping { .. } | Phase::Abandoned => (UnsentReason::Stopped, state.lanes.take_if(|_| true)),
-            Phase::Running if down >= GRACE => (UnsentReason::Down, state.lanes.take_if(|_| true)),
-            Phase::Running if down >= GRACE_AUTH => {
-                (UnsentReason::Down, state.lanes.take_if(|message| message.lane == Lane::Auth))
-            }
-            Phase::Running => return events,
-        };
-        events.extend(left.iter().map(|message| unsent(state.config.no, message, why)));
-        events
-    }
-
-    /// Tells those who wait for the stop, if it is complete.
-    pub(super) fn announce_stop(&self) {
-        let state = self.lock();
-        if matches!(state.phase, Phase::Stopping { .. }) && state.running == 0 && state.lanes.is_empty() {
-            self.stopped.send_replace(true);
-        }
-    }
-
-    /// Whether nobody can use the relay any more.
-    pub(super) fn is_over(&self) -> bool {
-        let state = self.lock();
-        state.is_dropped && state.running == 0
-    }
-
-    fn announce(&self, state: &State) {
-        self.version.fetch_add(1, Ordering::Release);
-        state.wakes.iter().for_each(|wake| wake.notify_one());
-        self.keeper.notify_one();
-    }
-}
-
-impl State {
-    /// The lane to write from, and whether that begins a message.
-    fn candidate(&self, ask: &Ask) -> Option<(Lane, bool)> {
-        match ask.open {
-            Some(Lane::Auth) => Some((Lane::Auth, false)),
-            _ if ask.may_take && self.lanes.parts(Lane::Auth) > 0 => Some((Lane::Auth, true)),
-            Some(lane) => Some((lane, false)),
-            None if ask.may_take => self.lanes.turn().map(|lane| (lane, true)),
-            None => None,
-        }
-    }
-
-    fn take(&mut self, lane: Lane, room: &Notify) -> Option<Outbound> {
-        let low = self.refill() / 4 + 1;
-        let before = self.lanes.parts_total();
-        let message = if lane == Lane::Auth { self.lanes.pop(lane) } else { self.lanes.pop_turn(lane) };
-        if before >= low && self.lanes.parts_total() < low {
-            room.notify_one();
-        }
-        message
-    }
-
-    fn window_limit(&self, lane: Lane) -> u32 {
-        let limit = u32::from(self.throttle.limit());
-        match (lane, limit) {
-            (Lane::Auth, _) | (_, 1) => limit,
-            _ => limit - (limit / AUTH_SHARE).max(1),
-        }
-    }
-
-    fn refill(&self) -> u32 {
-        self.config.rate_per_s.div_ceil(REFILLS_PER_S).max(1)
-    }
-
-    fn window(&self) -> u32 {
-        u32::from(self.binds) * u32::from(self.throttle.limit())
-    }
-
-    fn room(&self, lane: Lane, in_flight: u32, now: Instant) -> u32 {
-        let is_shut = self.binds == 0 || self.phase != Phase::Running || self.throttle.pause(now).is_some();
-        if is_shut {
-            return 0;
-        }
-        let refill = self.refill();
-        let capacity = self.window().saturating_sub(in_flight).min(refill) + self.window().min(refill);
-        match lane {
-            Lane::Auth => capacity.saturating_sub(self.lanes.parts(Lane::Auth)),
-            _ => (capacity - capacity / AUTH_SHARE).saturating_sub(self.lanes.parts_total()),
-        }
-    }
-
-    fn on_link(&mut self, change: i16, at: Timestamp) -> Event {
-        let was_up = self.binds > 0;
-        self.binds = self.binds.saturating_add_signed(change);
-        let up = self.binds > 0;
-        if up != was_up {
-            self.since = at;
-        }
-        if !up {
-            self.down_since = Instant::now();
-        }
-        Event::Link { relay: self.config.no, up, binds: self.binds, at }
-    }
-}
-
-/// A message that comes back.
-pub(super) fn unsent(relay: u8, message: &Outbound, why: UnsentReason) -> Event {
-    Event::Unsent { relay, id: message.id, attempt: message.attempt, why }
-}
+use crate::{Health, Outbound, RelayConfig, RelayPort};
 
 /// The port of an SMPP relay.
 pub(super) struct Relay {
-    core: Arc<Core>,
+    hub: Arc<Hub>,
     dial: Arc<dyn Dial>,
 }
 
 impl Relay {
-    pub(super) fn new(core: Arc<Core>, dial: Arc<dyn Dial>) -> Relay {
-        Relay { core, dial }
+    pub(super) fn new(hub: Arc<Hub>, dial: Arc<dyn Dial>) -> Relay {
+        Relay { hub, dial }
     }
 
     /// Starts the link tasks that are missing. They are never ended by a smaller number of binds, only rested, so that
     /// a link that still drains and one that begins never add up to more than agreed.
     pub(super) fn open_links(&self) {
-        let mut state = self.core.lock();
+        let mut state = self.hub.lock();
         if state.phase != Phase::Running {
             return;
         }
         while state.wakes.len() < usize::from(state.config.binds) {
             let wake = Arc::new(Notify::new());
-            let run = link::run(Arc::clone(&self.core), Arc::clone(&self.dial), state.wakes.len(), Arc::clone(&wake));
+            let run = link::run(Arc::clone(&self.hub), Arc::clone(&self.dial), state.wakes.len(), Arc::clone(&wake));
             state.wakes.push(wake);
             state.running += 1;
             tokio::spawn(run);
@@ -435,85 +46,73 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        let mut state = self.core.lock();
+        let mut state = self.hub.lock();
         state.is_dropped = true;
         // A stop that is under way goes on: its future does not need the port.
         if state.phase == Phase::Running {
             state.phase = Phase::Abandoned;
         }
-        self.core.announce(&state);
+        self.hub.announce(&state);
     }
 }
 
 impl RelayPort for Relay {
     fn parts(&self, _channel: Channel, text: &str) -> u8 {
-        let config = Arc::clone(&self.core.lock().config);
+        let config = Arc::clone(&self.hub.lock().config);
         submit::parts(&config, text)
     }
 
     fn room(&self, lane: Lane) -> u32 {
-        self.core.lock().room(lane, self.core.in_flight.load(Ordering::Relaxed), Instant::now())
+        self.hub.lock().room(lane, self.hub.in_flight.load(Ordering::Relaxed), Instant::now())
     }
 
     fn submit(&self, messages: Vec<Outbound>) {
-        let mut state = self.core.lock();
+        let mut state = self.hub.lock();
         messages.into_iter().for_each(|message| state.lanes.push(message));
         state.wakes.iter().for_each(|wake| wake.notify_one());
         drop(state);
-        self.core.wake_keeper();
+        self.hub.wake_keeper();
     }
 
     fn health(&self) -> Health {
-        let totals = &self.core.totals;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let state = self.core.lock();
+        let state = self.hub.lock();
         Health {
             up: state.binds > 0,
             since: state.since,
             binds: state.binds,
             window: state.window(),
-            window_used: self.core.in_flight.load(Ordering::Relaxed),
+            window_used: self.hub.in_flight.load(Ordering::Relaxed),
             queued: state.lanes.parts_total(),
             throttled: state.throttle.pause(Instant::now()).is_some(),
-            counters: Counters {
-                written: read(&totals.written),
-                throttled: read(&totals.throttled),
-                unknown: read(&totals.unknown),
-                receipts: read(&totals.receipts),
-                mobile_originated: read(&totals.mobile_originated),
-                malformed: read(&totals.malformed),
-                stray: read(&totals.stray),
-                binds: read(&totals.binds),
-                bind_failures: read(&totals.bind_failures),
-            },
+            counters: self.hub.totals.read(),
         }
     }
 
     fn reconfigure(&self, config: RelayConfig) {
-        let mut state = self.core.lock();
+        let mut state = self.hub.lock();
         state.pace.set_rate(config.rate_per_s);
         state.throttle.set_window(config.window);
         if !state.config.same_link(&config) {
             state.epoch += 1;
         }
         state.config = Arc::new(config);
-        self.core.announce(&state);
+        self.hub.announce(&state);
         drop(state);
-        self.core.room.notify_one();
+        self.hub.room.notify_one();
         self.open_links();
     }
 
     fn stop(&self, drain: Duration) -> BoxFuture<'static, ()> {
-        let core = Arc::clone(&self.core);
-        let mut state = self.core.lock();
+        let hub = Arc::clone(&self.hub);
+        let mut state = self.hub.lock();
         if state.phase == Phase::Running {
             state.phase = Phase::Stopping { until: Instant::now() + drain };
-            self.core.announce(&state);
+            self.hub.announce(&state);
         }
         drop(state);
         Box::pin(async move {
-            // The sender lives in the core, so waiting ends by the announcement alone.
-            let _announced = core.stopped.subscribe().wait_for(|stopped| *stopped).await.is_ok();
+            // The sender lives in the hub, so waiting ends by the announcement alone.
+            let _announced = hub.stopped.subscribe().wait_for(|stopped| *stopped).await.is_ok();
         })
     }
 }

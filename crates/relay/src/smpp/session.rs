@@ -18,9 +18,9 @@ use self::io::{Io, Output};
 use super::acks::Acks;
 use super::bind::BIND_SEQUENCE;
 use super::dial::Stream;
+use super::hub::{Duty, Hub, Totals};
 use super::multi::{Left, Multis};
 use super::outstanding::Outstanding;
-use super::relay::{Core, Duty, Totals};
 use crate::{Event, Outbound, PartAnswer, RelayConfig};
 
 /// How long the relay may take to answer our unbind, and to take the last PDUs of a session that failed.
@@ -62,7 +62,7 @@ enum Phase {
 
 /// The state of one session.
 pub(super) struct Session<'a> {
-    core: Arc<Core>,
+    hub: Arc<Hub>,
     index: usize,
     config: Arc<RelayConfig>,
     epoch: u64,
@@ -96,7 +96,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     /// A session on a connection that is bound; `inbuf` holds what was read after the bind's answer.
     pub(super) fn new(
-        core: Arc<Core>,
+        hub: Arc<Hub>,
         index: usize,
         config: Arc<RelayConfig>,
         epoch: u64,
@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
         Session {
             // Looks at its duty before anything else.
             version: u64::MAX,
-            core,
+            hub,
             index,
             config,
             epoch,
@@ -141,7 +141,7 @@ impl<'a> Session<'a> {
         self.acks.close();
         self.take_back();
         self.settle();
-        if !self.events.is_empty() && self.core.events.send(std::mem::take(&mut self.events)).await.is_err() {
+        if !self.events.is_empty() && self.hub.events.send(std::mem::take(&mut self.events)).await.is_err() {
             tracing::debug!("nobody listens to this relay any more");
         }
         let farewell = async {
@@ -159,8 +159,8 @@ impl<'a> Session<'a> {
     }
 
     async fn work(&mut self, stream: &mut Box<dyn Stream>) -> Result<(), &'static str> {
-        let (core, wake) = (Arc::clone(&self.core), self.wake);
-        let clock = Arc::clone(&core.clock);
+        let (hub, wake) = (Arc::clone(&self.hub), self.wake);
+        let clock = Arc::clone(&hub.clock);
         let mut timer = std::pin::pin!(sleep_until(Instant::now()));
         let mut has_timer_fired = false;
         self.read_frames()?;
@@ -192,7 +192,7 @@ impl<'a> Session<'a> {
                         Io::Stale => self.on_stale()?,
                     }
                 }
-                permit = core.events.reserve(), if self.is_blocked => {
+                permit = hub.events.reserve(), if self.is_blocked => {
                     permit.map_err(|_| "nobody listens")?.send(std::mem::take(&mut self.events));
                     self.is_blocked = false;
                     self.unblocked_at = Instant::now();
@@ -209,12 +209,12 @@ impl<'a> Session<'a> {
 
     /// Follows changes of configuration and phase.
     fn observe(&mut self, now: Instant) {
-        let version = self.core.version();
+        let version = self.hub.version();
         if version == self.version {
             return;
         }
         self.version = version;
-        let leave_by = match self.core.duty(self.index) {
+        let leave_by = match self.hub.duty(self.index) {
             Duty::Bind(config, epoch) if epoch == self.epoch => {
                 self.config = config;
                 return;
@@ -260,7 +260,7 @@ impl<'a> Session<'a> {
 
     /// Queues a request without a body.
     fn request(&mut self, id: CommandId, now: Instant) {
-        let wall = self.core.clock.now();
+        let wall = self.hub.clock.now();
         // The PDUs in the output keep the newest numbers, so that they can be taken back.
         self.take_back();
         let sequence = self.requests.push(Request { kind: Kind::Link(id), at: now, wall });
@@ -290,7 +290,7 @@ impl<'a> Session<'a> {
         if self.events.is_empty() || self.is_blocked {
             return Ok(());
         }
-        match self.core.events.try_send(std::mem::take(&mut self.events)) {
+        match self.hub.events.try_send(std::mem::take(&mut self.events)) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(events)) => {
                 self.events = events;
@@ -303,7 +303,7 @@ impl<'a> Session<'a> {
 
     /// Written PDUs whose answers will not come are unknown; messages the relay has nothing of go back to the queue.
     fn settle(&mut self) {
-        let now = self.core.clock.now();
+        let now = self.hub.clock.now();
         let mut unknown = 0;
         for request in self.requests.drain() {
             match request.kind {
@@ -322,13 +322,13 @@ impl<'a> Session<'a> {
         }
         for left in self.multis.settle(self.config.no, now).into_iter().rev() {
             match left {
-                Left::Unsent(message) => self.core.requeue(message),
+                Left::Unsent(message) => self.hub.requeue(message),
                 Left::Answered(event) => self.events.push(event),
                 Left::Open => {}
             }
         }
-        Totals::add(&self.core.totals.unknown, unknown);
-        self.core.sub_in_flight(self.in_flight);
+        Totals::add(&self.hub.totals.unknown, unknown);
+        self.hub.sub_in_flight(self.in_flight);
         self.in_flight = 0;
     }
 }

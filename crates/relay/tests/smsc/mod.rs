@@ -174,6 +174,11 @@ impl Lab {
         }
     }
 
+    /// A moment from now on.
+    pub fn clock_in(&self, wait: Duration) -> Timestamp {
+        self.clock.now().plus(wait)
+    }
+
     pub fn elapsed(&self) -> Duration {
         self.clock.now().since(TokioClock::START)
     }
@@ -243,6 +248,10 @@ impl Smsc {
 
     /// The next submit; probes are answered on the way.
     pub async fn submitted(&mut self) -> Pdu {
+        timeout(PATIENCE, self.next_submit()).await.expect("a submit comes")
+    }
+
+    async fn next_submit(&mut self) -> Pdu {
         loop {
             let pdu = self.next().await.expect("the connection lasts");
             match pdu.id {

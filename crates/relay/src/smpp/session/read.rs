@@ -9,8 +9,8 @@ use bongsu_wire::smpp::{
 use tokio::time::Instant;
 
 use super::{Kind, Phase, Request, Session};
+use crate::smpp::hub::Totals;
 use crate::smpp::receipt;
-use crate::smpp::relay::Totals;
 use crate::{Ack, Event, PartAnswer};
 
 /// One chunk of input being read.
@@ -26,7 +26,7 @@ impl Session<'_> {
     /// Reads every whole PDU of the input.
     pub(super) fn read_frames(&mut self) -> Result<(), &'static str> {
         let mut inbuf = mem::take(&mut self.inbuf);
-        let mut chunk = Chunk { now: Instant::now(), at: self.core.clock.now(), answered: 0, accepted: 0 };
+        let mut chunk = Chunk { now: Instant::now(), at: self.hub.clock.now(), answered: 0, accepted: 0 };
         let mut consumed = 0;
         let outcome = loop {
             match decode(&inbuf[consumed..], FRAME_MAX) {
@@ -47,7 +47,7 @@ impl Session<'_> {
         self.inbuf = inbuf;
         if chunk.answered > 0 {
             self.in_flight -= chunk.answered;
-            self.core.on_answers(chunk.answered, chunk.accepted);
+            self.hub.on_answers(chunk.answered, chunk.accepted);
         }
         outcome
     }
@@ -78,9 +78,9 @@ impl Session<'_> {
                 self.reply(CommandId::UNBIND_RESP, frame.sequence);
                 return Err("the relay unbound");
             }
-            Ok(_) if frame.id.is_response() => Totals::add(&self.core.totals.stray, 1),
+            Ok(_) if frame.id.is_response() => Totals::add(&self.hub.totals.stray, 1),
             Ok(_) => self.nack(status::ESME_RINVCMDID, frame.sequence),
-            Err(_) if frame.id.is_response() => Totals::add(&self.core.totals.malformed, 1),
+            Err(_) if frame.id.is_response() => Totals::add(&self.hub.totals.malformed, 1),
             Err(error) => self.nack(error.nack_status(), frame.sequence),
         }
         Ok(())
@@ -90,13 +90,13 @@ impl Session<'_> {
         let ack = Ack::new(self.acks.clone(), sequence);
         match receipt::read(&self.config, pdu, at, ack) {
             Ok(receipt) => {
-                Totals::add(&self.core.totals.receipts, 1);
+                Totals::add(&self.hub.totals.receipts, 1);
                 self.events.push(Event::Receipt(receipt));
             }
             Err(_unused) => {
                 // Offered again it would be no more use, so it is confirmed.
                 let is_receipt = pdu.is_receipt();
-                let totals = &self.core.totals;
+                let totals = &self.hub.totals;
                 Totals::add(if is_receipt { &totals.malformed } else { &totals.mobile_originated }, 1);
                 encode_deliver_resp(status::ESME_ROK, sequence, &mut self.replies);
             }
@@ -113,7 +113,7 @@ impl Session<'_> {
             }
             // The relay took the part; an unreadable id does not change that.
             _ => {
-                Totals::add(&self.core.totals.malformed, 1);
+                Totals::add(&self.hub.totals.malformed, 1);
                 String::new()
             }
         };
@@ -131,12 +131,12 @@ impl Session<'_> {
         }
         let Some(request) = self.requests.take_if(frame.sequence, |request| !matches!(request.kind, Kind::Link(_)))
         else {
-            return Totals::add(&self.core.totals.stray, 1);
+            return Totals::add(&self.hub.totals.stray, 1);
         };
         chunk.answered += 1;
-        self.core.on_throttled(request.at, chunk.now);
+        self.hub.on_throttled(request.at, chunk.now);
         match request.kind {
-            Kind::Single(message) => self.core.requeue(message),
+            Kind::Single(message) => self.hub.requeue(message),
             Kind::Part { index, part } => self.multis.give_back(index, part),
             Kind::Link(_) => {}
         }
@@ -145,7 +145,7 @@ impl Session<'_> {
     /// Books an answer; false when nobody waited for it.
     fn answer(&mut self, sequence: u32, answer: PartAnswer, chunk: &mut Chunk) -> bool {
         let Some(request) = self.requests.take_if(sequence, |request| !matches!(request.kind, Kind::Link(_))) else {
-            Totals::add(&self.core.totals.stray, 1);
+            Totals::add(&self.hub.totals.stray, 1);
             return false;
         };
         chunk.answered += 1;
@@ -179,7 +179,7 @@ impl Session<'_> {
     }
 
     fn nack(&mut self, command_status: u32, sequence: u32) {
-        Totals::add(&self.core.totals.malformed, 1);
+        Totals::add(&self.hub.totals.malformed, 1);
         encode_header_only(CommandId::GENERIC_NACK, command_status, sequence, &mut self.replies);
     }
 }

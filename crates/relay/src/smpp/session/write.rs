@@ -8,9 +8,9 @@ use bongsu_domain::time::Timestamp;
 use tokio::time::Instant;
 
 use super::{Kind, Phase, Request, Session};
+use crate::smpp::hub::{Ask, Grant, Totals, unsent};
 use crate::smpp::lanes::is_ended;
 use crate::smpp::multi::Left;
-use crate::smpp::relay::{Ask, Grant, Totals, unsent};
 use crate::smpp::submit::{self, Carrier, Content};
 use crate::{Outbound, UnsentReason};
 
@@ -29,7 +29,7 @@ impl Session<'_> {
         if matches!(self.phase, Phase::Unbinding(_)) {
             return;
         }
-        let at = self.core.clock.now();
+        let at = self.hub.clock.now();
         let before = self.in_flight;
         let mut may_gather = self.gather_until.is_none_or(|until| now < until);
         while self.output.len() < WRITE_MAX {
@@ -42,7 +42,7 @@ impl Session<'_> {
                 may_take: self.phase == Phase::Open,
                 may_gather,
             };
-            match self.core.grant(&ask, &mut self.events) {
+            match self.hub.grant(&ask, &mut self.events) {
                 Grant::Take(message) => self.begin(message, now, at),
                 Grant::Continue => self.go_on(now, at),
                 Grant::Later(then) => {
@@ -60,8 +60,8 @@ impl Session<'_> {
         let written = self.in_flight - before;
         if written > 0 {
             self.gather_until = None;
-            self.core.add_in_flight(written);
-            Totals::add(&self.core.totals.written, written as usize);
+            self.hub.add_in_flight(written);
+            Totals::add(&self.hub.totals.written, written as usize);
         }
     }
 
@@ -141,7 +141,7 @@ impl Session<'_> {
     pub(super) fn on_stale(&mut self) -> Result<(), &'static str> {
         self.take_back();
         // What is left is half a PDU; with its deadline passed it may not be completed.
-        if self.output.is_stale(self.core.clock.as_ref()) { Err("the relay stopped reading") } else { Ok(()) }
+        if self.output.is_stale(self.hub.clock.as_ref()) { Err("the relay stopped reading") } else { Ok(()) }
     }
 
     /// Takes every submit back of which nothing is written.
@@ -150,13 +150,13 @@ impl Session<'_> {
         let mut parts = 0;
         for request in (0..count).filter_map(|_| self.requests.take_back()) {
             match request.kind {
-                Kind::Single(message) => self.core.requeue(message),
+                Kind::Single(message) => self.hub.requeue(message),
                 Kind::Part { index, part } => self.multis.give_back(index, part),
                 Kind::Link(_) => continue,
             }
             parts += 1;
         }
         self.in_flight -= parts;
-        self.core.sub_in_flight(parts);
+        self.hub.sub_in_flight(parts);
     }
 }
