@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bongsu_domain::{AccountId, Channel, Code, Lane, Price, RequestId, Unit};
+use bongsu_domain::{
+    AccountId, Channel, ChannelChoice, Code, Lane, PhoneNumber, Price, RequestId, Secret, Timestamp, Unit,
+    phone,
+};
 use bongsu_store::accept::{BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Slice, Stage};
 use bongsu_store::{HashPurpose, Kind};
 
@@ -17,6 +20,8 @@ use crate::types::{Answer, Batch, Draft, Finding, Idempotency, Refusal};
 
 /// How long the second of two identical requests waits for the first.
 const IDEMPOTENCY_WAIT: Duration = Duration::from_secs(5);
+/// The account of Bongsu's own messages; it has no key and no wallet.
+const OWN_ACCOUNT: AccountId = AccountId(1);
 /// Slices of a batch that are staged at once.
 const STAGING_MAX: usize = 4;
 
@@ -210,6 +215,40 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// Sends a verification code (인증번호) to a number, on the auth lane, from Bongsu's own number and at no charge. A
+    /// number that no text can reach (a landline, a 15xx number) gets none: an operator approves it on its papers.
+    ///
+    /// # Errors
+    /// Those of the store, and a number that cannot receive.
+    pub async fn send_code(&self, to: &PhoneNumber, code: &Secret, expires: Timestamp) -> Result<(), Refusal> {
+        if phone::parse_recipient(to.national()).is_err() {
+            return Ok(());
+        }
+        let text = format!("[Bongsu 봉수] 인증번호 {} 를 5분 안에 입력하세요.", code.expose());
+        let draft = Draft {
+            channel: ChannelChoice::Sms,
+            lane: Lane::Auth,
+            to: to.national().to_string(),
+            from: self.shared.config.own_number.national().to_string(),
+            text: text.into(),
+            subject: None,
+            variables: Vec::new(),
+            client_ref: None,
+            bill_code: None,
+            labels: Vec::new(),
+            expires_in: Some(expires.since(self.shared.clock.now()).max(Duration::from_secs(1))),
+        };
+        let prepared = prepare::prepare(draft, self.shared.config.auth_expiry)
+            .map_err(|findings| Refusal::fields(code_of(&findings), findings))?;
+        let free = Price { unit: Unit::PointSms, amount: 0 };
+        let message = self.new_message(OWN_ACCOUNT, &prepared, free, 0);
+        let no_answer = Box::new(|_| (202, Vec::new()));
+        let done = self.shared.store.accept_one(OWN_ACCOUNT, Lane::Auth, message, None, no_answer).await;
+        done.map_err(store_refusal)?.map_err(|_| Refusal::new(Code::Internal, "the code could not be sent"))?;
+        self.shared.metrics.accepted(prepared.channel, Lane::Auth, 1);
+        Ok(())
     }
 
     async fn check_sender(&self, account: AccountId, prepared: &Prepared) -> Result<(), Refusal> {

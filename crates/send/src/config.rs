@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use bongsu_domain::{FailoverPolicy, Lane};
+use bongsu_domain::{FailoverPolicy, Lane, PhoneNumber, phone};
+
+/// The sender of Bongsu's own messages until the operator names a registered number.
+const OWN_NUMBER: &str = "15880000";
 
 /// How messages are dispatched and settled.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub struct SendConfig {
     pub spill_receipts_after: Duration,
     /// How long a graceful stop waits for answers.
     pub drain: Duration,
+    /// The number that Bongsu's own messages come from (verification codes): one that the operator has registered.
+    pub own_number: PhoneNumber,
     /// Seed of all jitter.
     pub seed: u64,
 }
@@ -44,6 +49,7 @@ impl Default for SendConfig {
             retention_days: None,
             spill_receipts_after: Duration::from_secs(30),
             drain: Duration::from_secs(5),
+            own_number: phone::parse_sender(OWN_NUMBER).expect("the default number has the form of one"),
             seed: 0,
         }
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use bongsu_domain::id::first_id_at;
-use bongsu_domain::{AccountId, Code, MessageId, Timestamp};
+use bongsu_domain::{AccountId, Channel, Code, MessageId, Timestamp};
 use bongsu_relay::Health;
 use bongsu_store::index::KeyKind;
 use bongsu_store::query::Filter;
@@ -241,7 +241,7 @@ impl Service {
     }
 
     /// A distribution was changed; the dispatcher reads it with its next look.
-    pub async fn distributions_changed(&self, _account: AccountId) {
+    pub async fn distributions_changed(&self, _account: AccountId, _channel: Channel) {
         self.shared.wake.notify_one();
     }
 
