@@ -12,7 +12,7 @@ pub(super) struct Multi {
     pub(super) parts: Vec<Vec<u8>>,
     answers: Vec<Option<PartAnswer>>,
     /// Parts to write, in order.
-    todo: VecDeque<u8>,
+    unwritten: VecDeque<u8>,
     /// Parts written whose answer is awaited.
     in_flight: u8,
     written_at: Option<Timestamp>,
@@ -32,17 +32,17 @@ impl Multi {
     fn new(message: Outbound, parts: Vec<Vec<u8>>) -> Multi {
         let count = u8::try_from(parts.len()).expect("at most 255 parts");
         let answers = vec![None; parts.len()];
-        Multi { message, parts, answers, todo: (0..count).collect(), in_flight: 0, written_at: None }
+        Multi { message, parts, answers, unwritten: (0..count).collect(), in_flight: 0, written_at: None }
     }
 
     /// The part to write next.
     pub(super) fn next(&self) -> Option<u8> {
-        self.todo.front().copied()
+        self.unwritten.front().copied()
     }
 
     /// The next part is in the write buffer.
     pub(super) fn on_written(&mut self, now: Timestamp) {
-        self.todo.pop_front();
+        self.unwritten.pop_front();
         self.in_flight += 1;
         self.written_at.get_or_insert(now);
     }
@@ -50,8 +50,8 @@ impl Multi {
     /// The relay has nothing of `part`: it was not written after all, or throttled.
     pub(super) fn on_returned(&mut self, part: u8) {
         self.in_flight -= 1;
-        let place = self.todo.partition_point(|other| *other < part);
-        self.todo.insert(place, part);
+        let place = self.unwritten.partition_point(|other| *other < part);
+        self.unwritten.insert(place, part);
         if self.is_untouched() {
             self.written_at = None;
         }
@@ -67,7 +67,7 @@ impl Multi {
     }
 
     fn is_done(&self) -> bool {
-        self.in_flight == 0 && self.todo.is_empty()
+        self.in_flight == 0 && self.unwritten.is_empty()
     }
 
     fn into_event(self, relay: u8, now: Timestamp) -> Event {
@@ -116,7 +116,7 @@ impl Multis {
     /// The message to go on with.
     pub(super) fn current(&mut self) -> Option<(usize, &mut Multi)> {
         while let Some(index) = self.open.front().copied() {
-            if self.slots[index].as_ref().is_some_and(|multi| !multi.todo.is_empty()) {
+            if self.slots[index].as_ref().is_some_and(|multi| !multi.unwritten.is_empty()) {
                 return self.slots[index].as_mut().map(|multi| (index, multi));
             }
             self.open.pop_front();
@@ -167,7 +167,7 @@ impl Multis {
         if multi.is_untouched() {
             return self.remove(index).map_or(Left::Open, |multi| Left::Unsent(multi.message));
         }
-        multi.todo.clear();
+        multi.unwritten.clear();
         if multi.in_flight > 0 {
             return Left::Open;
         }
