@@ -39,10 +39,11 @@ pub fn value(answer: &Value) -> String {
     }
 }
 
+/// Objects inside an item are left to `--json`, but for the health of a relay.
 fn list(items: &[Value]) -> String {
     let mut head: Vec<&str> = Vec::new();
-    for key in items.iter().filter_map(Value::as_object).flat_map(|object| object.keys()) {
-        if !head.contains(&key.as_str()) {
+    for (key, value) in items.iter().filter_map(Value::as_object).flatten() {
+        if !head.contains(&key.as_str()) && (!value.is_object() || value["up"].is_boolean()) {
             head.push(key);
         }
     }
@@ -57,6 +58,7 @@ fn cell(value: &Value) -> String {
     match value {
         Value::Null => "–".to_owned(),
         Value::String(text) => text.clone(),
+        Value::Object(_) if value["up"].is_boolean() => if value["up"] == true { "up" } else { "down" }.to_owned(),
         other => other.to_string(),
     }
 }

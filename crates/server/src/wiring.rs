@@ -137,6 +137,18 @@ pub async fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store,
     opened.map_err(|error| store_fault(&config.data, &error))
 }
 
+/// Opens the data directory for reading, beside the server that has it.
+///
+/// # Errors
+/// It cannot be opened.
+pub async fn open_beside(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, Failure> {
+    let mut options = Options::new(&config.data, clock);
+    options.key_file.clone_from(&config.security.key_file);
+    let opened = tokio::task::spawn_blocking(move || Store::open_reading(options)).await;
+    let opened = opened.map_err(|error| Failure::fault(format!("opening the store: {error}")))?;
+    opened.map_err(|error| store_fault(&config.data, &error))
+}
+
 /// The failure for an error of the store of this data directory.
 pub fn store_fault(data: &Path, error: &bongsu_store::Error) -> Failure {
     let data = data.display();
@@ -176,8 +188,10 @@ fn send_config(config: &Config, clock: &dyn Clock) -> SendConfig {
         retention_days: config.send.retention_days,
         spill_receipts_after: config.send.spill_receipts_after,
         drain: config.stop,
+        own_number: config.send.own_number.clone(),
         // Only jitter hangs on it: two processes that start at the same time must not move in step.
         seed: clock.now().micros().unsigned_abs() ^ u64::from(std::process::id()) << 32,
+        ..SendConfig::default()
     }
 }
 
@@ -195,6 +209,7 @@ fn open_door(config: &Config, listener: TcpListener, service: Service, clock: Ar
             bodies_bytes_max: limits.bodies_bytes as usize,
             body_timeout: limits.body,
             sockets: sockets.clone(),
+            ..ApiConfig::default()
         },
     );
     let limits = bongsu_api::Limits {

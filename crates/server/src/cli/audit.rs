@@ -17,7 +17,7 @@ use crate::books;
 use crate::client::{Client, Peer};
 use crate::clock::SystemClock;
 use crate::environment::Environment;
-use crate::failure::{Answer, Failure};
+use crate::failure::{Answer, Failure, IN_USE};
 use crate::table::table;
 use crate::wiring;
 
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// `bongsu audit …`.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
-    /// Data directory to read, when no server uses it.
+    /// Data directory to read, also while a server uses it.
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     data: Option<PathBuf>,
     /// Server to ask, with an operator's key in BONGSU_KEY.
@@ -48,7 +48,8 @@ pub(super) struct Flags {
 
 /// Where the books are read.
 enum Books {
-    Directory(PathBuf, Store),
+    /// A directory, and whether a server goes on changing it.
+    Directory(PathBuf, Store, bool),
     Server(Client),
 }
 
@@ -90,16 +91,25 @@ impl Books {
         }
         let flag = ("data", "data", data.display().to_string());
         let config = configure::read(None, environment, vec![flag])?.0;
-        Ok(Self::Directory(data.clone(), wiring::open_store(&config, Arc::new(SystemClock)).await?))
+        match wiring::open_store(&config, Arc::new(SystemClock)).await {
+            Ok(store) => Ok(Self::Directory(data.clone(), store, false)),
+            Err(failure) if failure.exit == IN_USE => {
+                Ok(Self::Directory(data.clone(), wiring::open_beside(&config, Arc::new(SystemClock)).await?, true))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
-    /// Nothing changes in a directory while this process has it, so only a server is looked at again.
+    /// Nothing changes in a directory while this process alone has it, so only a server's is looked at again.
     async fn read_until_closed(&self, until: Instant) -> Result<(Totals, Vec<Line>), Failure> {
         loop {
             let (totals, lines) = match self {
-                Self::Directory(data, store) => {
-                    let read = books::of_store(store).await;
-                    return read.map_err(|error| wiring::store_fault(data, &error));
+                Self::Directory(data, store, served) => {
+                    let read = books::of_store(store).await.map_err(|error| wiring::store_fault(data, &error))?;
+                    if !served {
+                        return Ok(read);
+                    }
+                    read
                 }
                 Self::Server(client) => books::of_server(client).await?,
             };
@@ -111,7 +121,7 @@ impl Books {
     }
 
     async fn close(self) {
-        if let Self::Directory(_, store) = self {
+        if let Self::Directory(_, store, _) = self {
             wiring::close_store(store).await;
         }
     }

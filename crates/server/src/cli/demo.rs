@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bongsu_domain::Secret;
+use bongsu_domain::{Clock, Secret};
 use clap::Args;
 use hyper::Method;
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use super::progress::Progress;
 use super::report::{Facts, Report};
 use super::{DEFAULT_URL, Json};
 use crate::client::{Client, Peer, escape};
+use crate::clock::SystemClock;
 use crate::environment::Environment;
 use crate::failure::{Answer, Failure};
 
@@ -141,7 +142,8 @@ impl Demo {
     }
 
     async fn play(&self, flags: &Flags) -> Result<Report, Failure> {
-        let recipients = recipients(flags.rows as usize)?;
+        let run = base36(SystemClock.now().millis().unsigned_abs() / 1000);
+        let recipients = recipients(flags.rows as usize, &run)?;
         let balances = self.balances().await?;
         let baseline = self.counts().await;
         let mut progress = Progress::new(u64::from(flags.rows));
@@ -273,16 +275,29 @@ fn first_sender(senders: &Value) -> Result<String, Failure> {
     })
 }
 
-/// The bundled recipients, continued with further numbers when more are asked for.
-fn recipients(rows: usize) -> Result<Vec<[String; 3]>, Failure> {
+/// The bundled recipients, continued with further numbers when more are asked for. `run` goes into every order, so that no
+/// text of this run is one of an earlier run: the simulators would call it a duplicate.
+fn recipients(rows: usize, run: &str) -> Result<Vec<[String; 3]>, Failure> {
     let bundled: Vec<Vec<&str>> = RECIPIENTS.lines().skip(1).map(|line| line.split(',').collect()).collect();
     (0..rows)
         .map(|row| match bundled[row % bundled.len()].as_slice() {
-            [number, name, order] if row < bundled.len() => Ok([*number, *name, *order].map(str::to_owned)),
-            [_, name, order] => Ok([format!("0101{:07}", row + 1), (*name).to_owned(), (*order).to_owned()]),
+            [number, name, order] => {
+                let number = if row < bundled.len() { (*number).to_owned() } else { format!("0101{:07}", row + 1) };
+                Ok([number, (*name).to_owned(), format!("{order}-{run}")])
+            }
             _ => Err(Failure::fault("the bundled recipients are damaged; this build is broken")),
         })
         .collect()
+}
+
+/// A short name for a number: digits and small letters.
+fn base36(mut number: u64) -> String {
+    let mut digits = Vec::new();
+    while number > 0 || digits.is_empty() {
+        digits.push(char::from_digit((number % 36) as u32, 36).unwrap_or('0'));
+        number /= 36;
+    }
+    digits.iter().rev().collect()
 }
 
 /// `bongsu_final_total{…,status="delivered"} 12` summed by status (Prometheus text format 0.0.4).
@@ -313,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_bundled_list_has_ten_thousand_distinct_recipients_and_goes_on() {
-        let rows = recipients(10_500).unwrap();
+        let rows = recipients(10_500, "s44we8").unwrap();
         let numbers: std::collections::HashSet<&str> = rows.iter().map(|row| row[0].as_str()).collect();
         assert_eq!(numbers.len(), 10_500);
         assert_eq!(RECIPIENTS.lines().count(), 10_001);
@@ -322,7 +337,7 @@ mod tests {
 
     #[test]
     fn every_filled_text_fits_one_sms() {
-        for [_, name, order] in recipients(10_000).unwrap() {
+        for [_, name, order] in recipients(10_000, "s44we8").unwrap() {
             let text = TEXT.replace("#{name}", &name).replace("#{order}", &order);
             // Two bytes a Hangul syllable, one an ASCII character (CP949).
             let bytes: usize = text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();

@@ -5,6 +5,7 @@ mod audit;
 mod codes;
 mod configure;
 mod demo;
+mod preload;
 mod progress;
 mod report;
 mod serve;
@@ -51,6 +52,9 @@ enum Command {
     Openapi,
     /// Prints the table of result codes in Markdown.
     Codes(Json),
+    /// Writes history for benchmarks.
+    #[command(hide = true)]
+    Preload(preload::Flags),
 }
 
 /// `--json`, for every command that answers.
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Sim(flags) => leave(sim::run(flags), false),
         Command::Openapi => leave(Ok(openapi()), true),
         Command::Codes(json) => leave(Ok(codes::run()), json.json),
+        Command::Preload(flags) => leave(block_on(preload::run(&flags, &environment)), flags.json.json),
     }
 }
 

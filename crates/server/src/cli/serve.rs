@@ -15,6 +15,9 @@ use crate::environment::Environment;
 use crate::failure::{Answer, Failure};
 use crate::{run, wiring};
 
+/// `POINT:N` ends the process at a named point, for tests of what a crash there leaves.
+const CRASH_AT: &str = "BONGSU_CRASH_AT";
+
 /// `bongsu serve …`.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
@@ -37,6 +40,9 @@ pub(super) fn serve(flags: &Flags, environment: &Environment) -> Result<Answer, 
     run::show_banner();
     run::log_to_stderr(&config.log_level);
     run::raise_file_limit();
+    if let Some(point) = environment.get(CRASH_AT) {
+        bongsu_store::faults::plan(point);
+    }
     runtime(&config)?.block_on(async {
         let stop = run::asked_to_stop()?;
         run::run(config, Arc::new(SystemClock), stop, print_ready).await

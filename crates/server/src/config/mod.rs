@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use bongsu_domain::FailoverPolicy;
+use bongsu_domain::{Code, FailoverPolicy, PhoneNumber, phone};
 
 pub use document::document;
 pub use engines::{Blobs, Bus, Cache, Log, Queue, Queues, Store, Timeline};
@@ -146,6 +146,8 @@ pub struct Send {
     pub retention_days: Option<u32>,
     /// How long memory keeps a submitted part before the store does.
     pub spill_receipts_after: Duration,
+    /// The number that Bongsu's own messages come from (verification codes).
+    pub own_number: PhoneNumber,
 }
 
 /// What happens after a failed attempt: a preset, and what the operator changed of it.
@@ -344,7 +346,29 @@ fn limits(r: &mut Reader) -> Limits {
     }
 }
 
+/// Sender of Bongsu's own messages until the operator names a registered number.
+const OWN_NUMBER: &str = "15880000";
+
+/// A number that may stand as a sender.
+struct SenderNumber(PhoneNumber);
+
+impl FromStr for SenderNumber {
+    type Err = Code;
+
+    fn from_str(text: &str) -> Result<Self, Code> {
+        phone::parse_sender(text).map(Self)
+    }
+}
+
 fn send(r: &mut Reader) -> Send {
+    let own_number = r.parsed::<SenderNumber>(
+        "send.own_number",
+        OWN_NUMBER,
+        "a Korean sender number",
+        "Sender of Bongsu's own messages (verification codes): one that the operator has registered with the relays.",
+    );
+    let fallback =
+        || phone::parse_sender(OWN_NUMBER).expect("a test reads the default, which has the form of a sender number");
     let retention_days: u32 = r.number(
         "send.retention_days",
         0,
@@ -352,6 +376,7 @@ fn send(r: &mut Reader) -> Send {
         "Days of messages that are kept, today not counted; 0 keeps all.",
     );
     Send {
+        own_number: own_number.map_or_else(fallback, |number| number.0),
         retention_days: (retention_days > 0).then_some(retention_days),
         spill_receipts_after: r.millis(
             "send.spill_receipts_after_ms",
