@@ -1,1 +1,28 @@
-//! The api room.
+//! The HTTP door of Bongsu: routes, JSON shapes, keys and scopes, problems, limits, OpenAPI, and the accept loop.
+//!
+//! `route.rs` holds the one table of routes; the router, the authorisation and the OpenAPI document come from it.
+//! A request goes through `accept.rs`, `door.rs`, and a handler under `routes/`.
+
+mod accept;
+mod app;
+mod call;
+mod door;
+mod fields;
+mod limit;
+mod openapi;
+mod problem;
+mod query;
+mod reply;
+mod route;
+mod routes;
+mod send;
+mod tree;
+mod view;
+
+pub use accept::{Limits, Sockets, serve};
+pub use app::{ApiConfig, App, Codes};
+pub use openapi::openapi;
+pub use route::router;
+
+#[cfg(test)]
+mod tests;

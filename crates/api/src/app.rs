@@ -1,0 +1,100 @@
+//! What every route works with, and how large it may become.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bongsu_domain::{AccountId, Clock, PhoneNumber};
+use bongsu_send::Service;
+use tokio::sync::Semaphore;
+
+use crate::accept::Sockets;
+use crate::limit::{Buckets, Payer};
+
+/// Limits of the HTTP interface. The defaults are meant for a whole machine; an account's own rate of messages is a
+/// value of the account (`ratePerS`).
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// Requests a second of one account, all its keys together; also the size of the bucket.
+    pub requests_per_s: u32,
+    /// Messages an account may send at once before its rate counts; never less than its rate.
+    pub messages_burst: u32,
+    /// Largest request body in bytes (LIM-01).
+    pub body_bytes_max: usize,
+    /// All bodies being read and handled at once, in bytes; further requests wait.
+    pub bodies_bytes_max: usize,
+    /// How long a body may take to arrive, and to find room.
+    pub body_timeout: Duration,
+    /// The count of open connections: the same as in [`crate::Limits`].
+    pub sockets: Sockets,
+    /// Who sends the codes that prove sender numbers. Without it only an operator can activate one.
+    pub codes: Option<Codes>,
+}
+
+/// The account that sends Bongsu's own messages.
+#[derive(Debug, Clone)]
+pub struct Codes {
+    /// It pays for them.
+    pub account: AccountId,
+    /// One of its active sender numbers.
+    pub from: PhoneNumber,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            requests_per_s: 20_000,
+            messages_burst: 10_000,
+            body_bytes_max: 16 * 1024 * 1024,
+            bodies_bytes_max: 128 * 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            sockets: Sockets::default(),
+            codes: None,
+        }
+    }
+}
+
+/// The state of the HTTP interface.
+pub struct App {
+    /// What the routes call.
+    pub service: Service,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: ApiConfig,
+    pub(crate) requests: Buckets<Payer>,
+    pub(crate) messages: Buckets<AccountId>,
+    /// Room for bodies, in KiB.
+    pub(crate) bodies: Arc<Semaphore>,
+    request_prefix: String,
+    request_number: AtomicU64,
+    /// Built once: the document cannot change while the program runs.
+    pub(crate) openapi: Vec<u8>,
+}
+
+impl App {
+    /// The interface over a running service.
+    pub fn new(service: Service, clock: Arc<dyn Clock>, config: ApiConfig) -> Arc<Self> {
+        let openapi = serde_json::to_vec(&crate::openapi()).expect("a JSON value is JSON");
+        Arc::new(Self {
+            service,
+            requests: Buckets::default(),
+            messages: Buckets::default(),
+            bodies: Arc::new(Semaphore::new(kibibytes(config.bodies_bytes_max.max(config.body_bytes_max)) as usize)),
+            // Two processes that started in different microseconds never give the same request id.
+            request_prefix: format!("req-{:x}", clock.now().micros()),
+            request_number: AtomicU64::new(0),
+            clock,
+            config,
+            openapi,
+        })
+    }
+
+    /// An id for a request that came without one.
+    pub(crate) fn request_id(&self) -> String {
+        format!("{}-{:x}", self.request_prefix, self.request_number.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Bytes in whole KiB, at least one.
+pub(crate) fn kibibytes(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024).max(1)).unwrap_or(u32::MAX)
+}

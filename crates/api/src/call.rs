@@ -1,0 +1,156 @@
+//! One authorised call of a route: all that its handler may look at.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bongsu_domain::rate::Quota;
+use bongsu_domain::{AccountId, Code, KeyId};
+use bongsu_send::{Idempotency, Scope};
+use bongsu_store::keys::{KeyRow, KeyScope, Scopes};
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::app::App;
+use crate::door::is_token;
+use crate::fields::{Fields, Place};
+use crate::problem::Problem;
+use crate::query::Query;
+
+/// Who calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// What it may see.
+    pub scope: Scope,
+    /// The key it came with.
+    pub key: KeyId,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Messages a second of its account; of no meaning for an operator.
+    pub rate_per_s: u32,
+}
+
+impl From<KeyRow> for Caller {
+    fn from(key: KeyRow) -> Self {
+        let scope = key.account.map_or(Scope::Operator, Scope::Account);
+        Self { scope, key: key.id, scopes: key.scopes, rate_per_s: key.rate_per_s }
+    }
+}
+
+/// One call.
+pub struct Call {
+    pub app: Arc<App>,
+    /// Absent on public routes only.
+    pub caller: Option<Caller>,
+    /// The parameter of the path.
+    pub parameter: String,
+    pub query: Query,
+    /// The header `Idempotency-Key`.
+    pub idempotency_key: Option<HeaderValue>,
+    pub body: Bytes,
+}
+
+impl Call {
+    /// The caller.
+    ///
+    /// # Errors
+    /// 401 on a public route, where there is none; no handler of a public route asks.
+    pub fn caller(&self) -> Result<Caller, Problem> {
+        self.caller.ok_or_else(|| Problem::new(Code::Unauthenticated, "an API key is needed"))
+    }
+
+    /// What the call may see; an operator may narrow it by `?account=`.
+    ///
+    /// # Errors
+    /// 404 for an account that is not the caller's.
+    pub fn scope(&self) -> Result<Scope, Problem> {
+        let caller = self.caller()?;
+        let Some(asked) = self.query.text("account") else { return Ok(caller.scope) };
+        let asked = AccountId::from_str(asked).map_err(|_| Problem::not_found())?;
+        match caller.scope {
+            Scope::Operator => Ok(Scope::Account(asked)),
+            Scope::Account(own) if own == asked => Ok(caller.scope),
+            Scope::Account(_) => Err(Problem::not_found()),
+        }
+    }
+
+    /// The same as the store takes it: none is every account.
+    ///
+    /// # Errors
+    /// As [`Call::scope`].
+    pub fn account_or_all(&self) -> Result<Option<AccountId>, Problem> {
+        Ok(match self.scope()? {
+            Scope::Account(account) => Some(account),
+            Scope::Operator => None,
+        })
+    }
+
+    /// The one account the call is about.
+    ///
+    /// # Errors
+    /// 400 when an operator does not name it, else as [`Call::scope`].
+    pub fn account(&self) -> Result<AccountId, Problem> {
+        self.account_or_all()?
+            .ok_or_else(|| Problem::at(Code::BadRequest, "account", "is required when an operator calls"))
+    }
+
+    /// Whether phone numbers are shown in full.
+    ///
+    /// # Errors
+    /// As [`Call::caller`].
+    pub fn sees_numbers(&self) -> Result<bool, Problem> {
+        Ok(self.caller()?.scopes.has(KeyScope::Numbers))
+    }
+
+    /// The path's parameter as an id.
+    ///
+    /// # Errors
+    /// 404: what is no id names nothing.
+    pub fn id<T: FromStr>(&self) -> Result<T, Problem> {
+        self.parameter.parse().map_err(|_| Problem::not_found())
+    }
+
+    /// Reads a JSON object by its fields; `read` answers none only when it has reported why.
+    ///
+    /// # Errors
+    /// 400 when it is no JSON, 422 with all findings of `read` and all unknown fields.
+    pub fn fields<T>(&self, read: impl FnOnce(&mut Fields<'_, '_, '_>) -> Option<T>) -> Result<T, Problem> {
+        let node = crate::send::json(crate::send::utf8(&self.body)?)?;
+        let mut found = Vec::new();
+        let value = Fields::open(&node, Place::default(), &mut found).and_then(|mut fields| {
+            let value = read(&mut fields);
+            fields.close();
+            value
+        });
+        match value {
+            Some(value) if found.is_empty() => Ok(value),
+            _ => Err(Problem::fields(found)),
+        }
+    }
+
+    /// The idempotency key of the call, bound to its body.
+    ///
+    /// # Errors
+    /// 400 when the key is not 1 to 255 characters of `A-Za-z0-9._-` (IDM-01).
+    pub fn idempotency(&self, route: &'static str) -> Result<Option<Idempotency>, Problem> {
+        let Some(value) = &self.idempotency_key else { return Ok(None) };
+        let Some(key) = value.to_str().ok().filter(|key| is_token(key, 255)) else {
+            let detail = "must be 1 to 255 characters of A-Za-z0-9._-";
+            return Err(Problem::at(Code::BadRequest, "Idempotency-Key", detail));
+        };
+        let mut body_hash = [0; 32];
+        body_hash.copy_from_slice(digest(&SHA256, &self.body).as_ref());
+        Ok(Some(Idempotency { key: key.to_owned(), body_hash, route }))
+    }
+
+    /// Takes messages from what the account may send a second.
+    ///
+    /// # Errors
+    /// 429 when they are too many for now.
+    pub fn count_messages(&self, count: usize) -> Result<Quota, Problem> {
+        let (account, rate) = (self.account()?, self.caller()?.rate_per_s);
+        let burst = self.app.config.messages_burst.max(rate);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.app.messages.take(account, rate, burst, self.app.clock.now(), count)
+    }
+}

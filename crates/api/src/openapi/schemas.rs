@@ -1,0 +1,380 @@
+//! The schemas of the OpenAPI document, by name.
+
+use bongsu_domain::{Lane, OriginStatus, Status, Unit};
+use bongsu_store::keys::KeyScope;
+use serde_json::{Map, Value, json};
+
+use crate::fields::MEMBERS_MAX;
+use crate::query::{LIMIT_DEFAULT, LIMIT_MAX};
+use crate::send::ROWS_MAX;
+
+/// Schema and description of a query parameter.
+pub fn query(name: &str) -> (Value, &'static str) {
+    match name {
+        "account" => (text(), "An operator acts for this account; an account may name itself only"),
+        "limit" => {
+            (json!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}), "Rows a page")
+        }
+        "cursor" => (text(), "`nextCursor` of the page before"),
+        "recipient" => (text(), "Recipient in full, in any usual form"),
+        "recipientLast4" => (json!({"type": "string", "pattern": "^[0-9]{4}$"}), "Last four digits of the recipient"),
+        "since" => (time(), "Accepted at or after"),
+        "until" => (time(), "Accepted before"),
+        "status" => (status(), "Status"),
+        "channel" => (json!({"enum": ["sms", "lms"]}), "Channel"),
+        "relay" => (text(), "Name of the relay of the last attempt"),
+        "lane" => (lane(), "Lane"),
+        "batchId" => (text(), "Batch"),
+        "clientRef" => (text(), "The caller's own id"),
+        "unit" => (unit(), "Unit"),
+        "return" => (json!({"enum": ["errors"]}), "Answer only with the rows that failed"),
+        "outcome" => (json!({"enum": ["unknown"]}), "Which attempts"),
+        _ => (text(), ""),
+    }
+}
+
+/// Every schema.
+pub fn all() -> Value {
+    let mut schemas = Map::new();
+    for group in [sending(), messages(), administration(), relays(), money(), operation()] {
+        let Value::Object(group) = group else { continue };
+        schemas.extend(group);
+    }
+    for (page, item) in [
+        ("MessagePage", "Message"),
+        ("SenderPage", "Sender"),
+        ("RelayPage", "Relay"),
+        ("PricePage", "Price"),
+        ("EntryPage", "Entry"),
+        ("AccountPage", "Account"),
+        ("KeyPage", "Key"),
+        ("UnknownPage", "UnknownAttempt"),
+        ("ParkedPage", "Parked"),
+    ] {
+        let page_schema = object(
+            &["items", "nextCursor"],
+            json!({
+                "items": {"type": "array", "items": reference(item)},
+                "nextCursor": or_null(text()),
+            }),
+        );
+        schemas.insert(page.to_owned(), page_schema);
+    }
+    Value::Object(schemas)
+}
+
+fn sending() -> Value {
+    let message = json!({
+        "channel": {"enum": ["auto", "sms", "lms"], "default": "auto"},
+        "lane": lane(),
+        "to": {"type": "string", "examples": ["010-1234-5678"]},
+        "from": {"type": "string", "description": "A sender number of the account", "examples": ["02-123-4567"]},
+        "text": {"type": "string", "description": "With `#{name}` where a variable goes"},
+        "subject": {"type": "string", "description": "At most 40 bytes in CP949; LMS only"},
+        "variables": strings(MEMBERS_MAX),
+        "clientRef": {"type": "string", "maxLength": 64, "description": "The caller's own id, once per account"},
+        "billCode": {"type": "string", "maxLength": 32},
+        "labels": strings(10),
+        "expiresIn": {
+            "oneOf": [{"type": "string", "examples": ["PT10M"]}, {"type": "integer", "minimum": 1, "maximum": 259_200}],
+            "description": "How long the message may wait: ISO 8601 duration or seconds",
+        },
+    });
+    let price = object(&["unit", "amount"], json!({"unit": unit(), "amount": whole()}));
+    json!({
+        "MessageFields": closed(&[], message.clone()),
+        "SendMessage": closed(&["to", "from", "text"], message),
+        "SendBatch": closed(&["messages"], json!({
+            "defaults": reference("MessageFields"),
+            "messages": {"type": "array", "minItems": 1, "maxItems": ROWS_MAX, "items": reference("MessageFields")},
+            "mode": {"enum": ["partial", "allOrNothing"], "default": "partial"},
+        })),
+        "Accepted": object(&["id", "status", "channel", "price", "acceptedAt"], json!({
+            "id": text(),
+            "status": {"const": "accepted"},
+            "lane": lane(),
+            "channel": {"enum": ["sms", "lms"]},
+            "clientRef": or_null(text()),
+            "resolved": {"type": "object", "description": "The channel chosen, and the bytes of the text in CP949"},
+            "price": price,
+            "acceptedAt": time(),
+        })),
+        "AcceptedBatch": object(&["batchId", "counts", "results", "estimate"], json!({
+            "batchId": text(),
+            "status": {"const": "accepted"},
+            "counts": object(&["rows", "accepted", "rejected"], json!({
+                "rows": whole(), "accepted": whole(), "rejected": whole(),
+            })),
+            "results": {"type": "array", "items": object(&["index"], json!({
+                "index": whole(), "id": text(), "error": {"type": "object"},
+            }))},
+            "estimate": price,
+        })),
+    })
+}
+
+fn messages() -> Value {
+    let price = object(&["unit", "amount"], json!({"unit": unit(), "amount": whole()}));
+    json!({
+        "Message": object(&["id", "lane", "channel", "to", "from", "status", "code", "attempts", "acceptedAt"], json!({
+            "id": text(),
+            "account": text(),
+            "batchId": or_null(text()),
+            "clientRef": or_null(text()),
+            "lane": lane(),
+            "channel": {"enum": ["sms", "lms"]},
+            "type": {"enum": ["sms", "lms"]},
+            "to": {"type": "string", "description": "Masked without the scope for numbers"},
+            "from": text(),
+            "status": status(),
+            "originStatus": words(&[
+                OriginStatus::Pending.as_str(),
+                OriginStatus::Success.as_str(),
+                OriginStatus::Resend.as_str(),
+                OriginStatus::Fail.as_str(),
+            ]),
+            "code": code(),
+            "codeName": text(),
+            "late": flag(),
+            "price": price,
+            "billCode": or_null(text()),
+            "labels": strings(10),
+            "attempts": {"type": "array", "items": reference("Attempt")},
+            "acceptedAt": time(),
+            "finalAt": or_null(time()),
+            "retryAt": or_null(time()),
+        })),
+        "Attempt": object(&["n", "relay", "channel", "parts", "outcome"], json!({
+            "n": whole(),
+            "relay": text(),
+            "channel": {"enum": ["sms", "lms"]},
+            "parts": {"type": "array", "items": object(&["relayId", "code"], json!({
+                "relayId": or_null(text()), "code": code(),
+            }))},
+            "outcome": text(),
+            "code": code(),
+            "codeName": text(),
+            "reason": or_null(text()),
+            "late": flag(),
+            "claimedAt": or_null(time()),
+            "submittedAt": or_null(time()),
+            "finalAt": or_null(time()),
+        })),
+    })
+}
+
+fn administration() -> Value {
+    let key = json!({
+        "id": text(),
+        "account": or_null(text()),
+        "kind": {"enum": ["live", "operator"]},
+        "prefix": text(),
+        "scopes": scopes(),
+        "createdAt": time(),
+        "revokedAt": or_null(time()),
+    });
+    let sender = json!({
+        "id": text(),
+        "account": text(),
+        "number": text(),
+        "state": {"enum": ["pending", "active"]},
+        "protected": flag(),
+        "createdAt": time(),
+        "verifiedAt": or_null(time()),
+    });
+    let mut coded = sender.clone();
+    coded["codeSent"] = flag();
+    coded["codeExpiresAt"] = or_null(time());
+    let mut created = key.clone();
+    created["key"] = json!({"type": "string", "description": "The secret; shown once"});
+    json!({
+        "NewSender": closed(&["number"], json!({"number": text(), "protected": flag()})),
+        "VerifySender": closed(&["code"], json!({"code": {"type": "string", "pattern": "^[0-9]{6}$"}})),
+        "Sender": object(&["id", "account", "number", "state"], sender),
+        "CodedSender": object(&["id", "account", "number", "state", "codeSent"], coded),
+        "NewAccount": closed(&["name"], json!({"name": {"type": "string", "minLength": 1, "maxLength": 100}})),
+        "AccountPatch": closed(&[], json!({
+            "name": {"type": "string", "minLength": 1, "maxLength": 100},
+            "suspended": flag(),
+            "ratePerS": {"type": "integer", "minimum": 1, "description": "Messages a second"},
+        })),
+        "Account": object(&["id", "name", "suspended", "ratePerS", "createdAt"], json!({
+            "id": text(), "name": text(), "suspended": flag(), "ratePerS": whole(), "createdAt": time(),
+        })),
+        "NewKey": closed(&[], json!({
+            "account": text(), "scopes": scopes(), "kind": {"enum": ["live", "operator"], "default": "live"},
+        })),
+        "Key": object(&["id", "kind", "prefix", "scopes", "createdAt"], key),
+        "CreatedKey": object(&["id", "key", "kind", "prefix", "scopes", "createdAt"], created),
+    })
+}
+
+fn relays() -> Value {
+    let relay = json!({
+        "address": {"type": "string", "description": "host:port"},
+        "systemId": {"type": "string", "maxLength": 15},
+        "ratePerS": {"type": "integer", "minimum": 1, "description": "Parts a second"},
+        "window": {"type": "integer", "minimum": 1, "description": "Parts outstanding per bind"},
+        "binds": {"type": "integer", "minimum": 1},
+        "resendUnknown": {"type": "boolean", "description": "False: a message of unknown fate ends expired"},
+        "settings": {"type": "object", "description": "Dialect of the relay: coding, long messages, ids, TLS, timers"},
+    });
+    let with = |more: Value| {
+        let mut all = relay.clone();
+        if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+            all.extend(more);
+        }
+        all
+    };
+    json!({
+        "NewRelay": closed(&["name", "address", "systemId", "password"], with(json!({
+            "name": {"type": "string", "pattern": "^[a-z0-9-]{1,20}$"},
+            "kind": {"enum": ["smpp"], "default": "smpp"},
+            "password": {"type": "string", "writeOnly": true},
+        }))),
+        "RelayPatch": closed(&[], with(json!({"password": {"type": "string", "writeOnly": true}}))),
+        "Relay": object(&["id", "name", "kind", "address", "systemId"], with(json!({
+            "id": text(),
+            "name": text(),
+            "kind": text(),
+            "createdAt": time(),
+            "health": or_null(reference("RelayHealth")),
+        }))),
+        "RelayHealth": object(&["up", "since"], json!({
+            "up": flag(), "since": time(), "binds": whole(), "window": whole(), "windowUsed": whole(),
+            "queued": whole(), "throttled": flag(),
+        })),
+        "Shares": closed(&["shares"], json!({"shares": shares()})),
+        "Distribution": object(&["account", "channel", "shares", "set"], json!({
+            "account": text(),
+            "channel": {"enum": ["sms", "lms"]},
+            "shares": shares(),
+            "set": {"type": "boolean", "description": "False while the even default is used"},
+            "updatedAt": or_null(time()),
+        })),
+    })
+}
+
+fn money() -> Value {
+    json!({
+        "Price": closed(&["channel", "unit", "amount"], json!({
+            "channel": {"enum": ["sms", "lms"]}, "unit": unit(), "amount": {"type": "integer", "minimum": 0},
+        })),
+        "Wallet": object(&["balances"], json!({
+            "balances": {"type": "object", "additionalProperties": whole()},
+        })),
+        "NewCredit": closed(&["account", "unit", "amount", "cause"], json!({
+            "account": text(),
+            "unit": unit(),
+            "amount": {"type": "integer", "minimum": 1},
+            "cause": {"type": "string", "minLength": 1, "maxLength": 100, "description": "Once per account and unit"},
+        })),
+        "Entry": object(&["seq", "account", "unit", "amount", "balance", "cause", "at"], json!({
+            "seq": whole(), "account": text(), "unit": unit(), "amount": whole(), "balance": whole(),
+            "cause": text(), "at": time(),
+        })),
+    })
+}
+
+fn operation() -> Value {
+    json!({
+        "UnknownAttempt": object(&["messageId", "n", "relay", "since"], json!({
+            "messageId": text(), "account": text(), "n": whole(), "relay": text(), "since": time(),
+            "resolvedAt": or_null(time()), "resolution": or_null(text()),
+        })),
+        "Parked": object(&["messageId", "parkedAt", "reason"], json!({
+            "messageId": text(), "account": text(), "parkedAt": time(), "reason": text(),
+        })),
+        "Live": object(&["status"], json!({"status": {"const": "live"}})),
+        "Ready": object(&["status", "checks"], json!({
+            "status": {"enum": ["ready", "not ready"]},
+            "checks": {"type": "array", "items": object(&["name", "ok"], json!({
+                "name": text(), "ok": flag(), "detail": text(),
+            }))},
+        })),
+        "OpenApi": {"type": "object"},
+        "Problem": object(&["type", "title", "status", "code", "detail", "errors", "requestId", "retryable"], json!({
+            "type": {"type": "string", "format": "uri-reference"},
+            "title": text(),
+            "status": whole(),
+            "code": code(),
+            "detail": text(),
+            "errors": {"type": "array", "items": object(&["field", "code", "detail"], json!({
+                "field": text(), "index": whole(), "code": code(), "detail": text(),
+            }))},
+            "requestId": text(),
+            "retryable": flag(),
+        })),
+    })
+}
+
+fn object(required: &[&str], properties: Value) -> Value {
+    json!({"type": "object", "required": required, "properties": properties})
+}
+
+/// An object that takes no other fields.
+fn closed(required: &[&str], properties: Value) -> Value {
+    let mut schema = object(required, properties);
+    schema["additionalProperties"] = false.into();
+    schema
+}
+
+fn reference(schema: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+fn or_null(schema: Value) -> Value {
+    json!({"anyOf": [schema, {"type": "null"}]})
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn whole() -> Value {
+    json!({"type": "integer"})
+}
+
+fn flag() -> Value {
+    json!({"type": "boolean"})
+}
+
+fn time() -> Value {
+    json!({"type": "string", "format": "date-time"})
+}
+
+fn code() -> Value {
+    json!({"type": "string", "pattern": "^UM[0-9]{4}$"})
+}
+
+fn words(words: &[&str]) -> Value {
+    json!({"enum": words})
+}
+
+fn lane() -> Value {
+    words(&Lane::ALL.map(Lane::as_str))
+}
+
+fn status() -> Value {
+    words(&Status::ALL.map(Status::as_str))
+}
+
+fn unit() -> Value {
+    words(&Unit::ALL.map(Unit::as_str))
+}
+
+fn scopes() -> Value {
+    json!({"type": "array", "items": words(&KeyScope::ALL.map(KeyScope::as_str))})
+}
+
+fn shares() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 100},
+        "description": "Relay names and their shares, which add up to 100",
+    })
+}
+
+fn strings(most: usize) -> Value {
+    json!({"type": "object", "maxProperties": most, "additionalProperties": {"type": "string"}})
+}

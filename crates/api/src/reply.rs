@@ -1,0 +1,72 @@
+//! Answers of handlers that went well.
+
+use axum::response::Response;
+use bongsu_domain::rate::Quota;
+use bongsu_send::Answer;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+
+/// What a handler answers.
+#[derive(Debug)]
+pub struct Reply {
+    status: u16,
+    content_type: &'static str,
+    body: Vec<u8>,
+    replayed: bool,
+    allowance: Option<Quota>,
+}
+
+impl Reply {
+    fn new(status: u16, content_type: &'static str, body: Vec<u8>) -> Self {
+        Self { status, content_type, body, replayed: false, allowance: None }
+    }
+
+    /// JSON.
+    pub fn json(status: u16, value: &impl Serialize) -> Self {
+        Self::raw(status, serde_json::to_vec(value).expect("views hold nothing that JSON cannot"))
+    }
+
+    /// JSON that is written already.
+    pub fn raw(status: u16, json: Vec<u8>) -> Self {
+        Self::new(status, "application/json", json)
+    }
+
+    /// No body.
+    pub fn empty(status: u16) -> Self {
+        Self::new(status, "", Vec::new())
+    }
+
+    /// Text of another type.
+    pub fn text(content_type: &'static str, text: String) -> Self {
+        Self::new(200, content_type, text.into_bytes())
+    }
+
+    /// A stored answer, new or replayed.
+    pub fn stored(answer: Answer) -> Self {
+        let content_type = if answer.status < 400 { "application/json" } else { "application/problem+json" };
+        Self { replayed: answer.replayed, ..Self::new(answer.status, content_type, answer.body) }
+    }
+
+    /// With what is left of a narrower limit than the one on requests.
+    pub fn within(self, quota: Quota) -> Self {
+        Self { allowance: Some(quota), ..self }
+    }
+
+    /// The HTTP response.
+    pub fn response(self) -> Response {
+        let mut response = Response::new(self.body.into());
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        if !self.content_type.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        }
+        if self.replayed {
+            headers.insert(HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
+        }
+        if let Some(allowance) = self.allowance {
+            crate::limit::write(&allowance, headers);
+        }
+        response
+    }
+}

@@ -1,0 +1,206 @@
+//! The one table of routes: the router, the authorisation and the OpenAPI document all come from it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use bongsu_store::keys::KeyScope;
+use futures_util::future::BoxFuture;
+use http::Method;
+
+use crate::app::App;
+use crate::call::Call;
+use crate::door;
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::routes::{
+    accounts, attempts, distributions, health, keys, messages, parked, prices, relays, senders, wallet,
+};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Public,
+    /// Any valid key.
+    Key,
+    /// A key with this scope; an operator's key, too.
+    Scope(KeyScope),
+    /// A key of an account with this scope; an operator is refused, because the thing belongs to one account.
+    Account(KeyScope),
+    /// An operator's key.
+    Operator,
+}
+
+/// What a route takes as its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// No body; one that comes is not read.
+    Nothing,
+    /// JSON of this schema.
+    Json(&'static str),
+}
+
+/// A handler: everything it may use is in the call.
+pub type Handler = fn(Call) -> BoxFuture<'static, Result<Reply, Problem>>;
+
+/// One route.
+pub struct Route {
+    pub method: Method,
+    /// Path with at most one parameter in braces.
+    pub path: &'static str,
+    /// OpenAPI operation id: the handler's name.
+    pub id: &'static str,
+    pub summary: &'static str,
+    pub access: Access,
+    /// Query parameters; others are refused.
+    pub query: &'static [&'static str],
+    pub takes: Takes,
+    /// Status and schema of the good answer; no schema when it has no JSON body.
+    pub gives: (u16, Option<&'static str>),
+    pub handler: Handler,
+}
+
+impl Route {
+    /// The parameter's value in a path of this route.
+    pub fn parameter<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let place = self.path.split('/').position(|segment| segment.starts_with('{'))?;
+        path.split('/').nth(place)
+    }
+
+    /// The name of the parameter.
+    pub fn parameter_name(&self) -> Option<&'static str> {
+        let start = self.path.find('{')?;
+        self.path[start + 1..].split('}').next()
+    }
+
+    /// Whether it may change something. Such a handler runs to its end even when the client goes away.
+    pub fn changes(&self) -> bool {
+        self.method != Method::GET
+    }
+}
+
+const PAGE: &[&str] = &["limit", "cursor"];
+const PAGE_OF_ACCOUNT: &[&str] = &["account", "limit", "cursor"];
+const OF_ACCOUNT: &[&str] = &["account"];
+const LIST: &[&str] = &[
+    "account",
+    "recipient",
+    "recipientLast4",
+    "since",
+    "until",
+    "status",
+    "channel",
+    "relay",
+    "lane",
+    "batchId",
+    "clientRef",
+    "limit",
+    "cursor",
+];
+
+macro_rules! route {
+    ($method:ident $path:literal $module:ident::$id:ident, $access:expr, $query:expr, $takes:expr,
+     $status:literal $schema:expr, $summary:literal) => {
+        Route {
+            method: Method::$method,
+            path: $path,
+            id: stringify!($id),
+            summary: $summary,
+            access: $access,
+            query: $query,
+            takes: $takes,
+            gives: ($status, $schema),
+            handler: |call| Box::pin($module::$id(call)),
+        }
+    };
+}
+
+/// Every route of the interface.
+#[rustfmt::skip]
+pub static ROUTES: &[Route] = {
+    use Access::{Account, Key, Operator, Public, Scope};
+    use KeyScope::{Manage, Read, Send};
+    use Takes::{Json, Nothing};
+    &[
+        route!(POST "/v1/messages" messages::send_message, Account(Send), &[], Json("SendMessage"), 202 Some("Accepted"), "Accept one message for delivery"),
+        route!(POST "/v1/messages/batch" messages::send_batch, Account(Send), &["return"], Json("SendBatch"), 202 Some("AcceptedBatch"), "Accept up to 10,000 messages"),
+        route!(GET "/v1/messages" messages::list_messages, Scope(Read), LIST, Nothing, 200 Some("MessagePage"), "List messages, newest first"),
+        route!(GET "/v1/messages/{id}" messages::find_message, Scope(Read), &[], Nothing, 200 Some("Message"), "Read a message with its attempts"),
+        route!(POST "/v1/messages/{id}/cancel" messages::cancel_message, Scope(Send), &[], Nothing, 200 Some("Message"), "Cancel a message that has not left"),
+
+        route!(POST "/v1/senders" senders::create_sender, Scope(Manage), OF_ACCOUNT, Json("NewSender"), 201 Some("CodedSender"), "Register a sender number and send it a code"),
+        route!(GET "/v1/senders" senders::list_senders, Scope(Manage), PAGE_OF_ACCOUNT, Nothing, 200 Some("SenderPage"), "List sender numbers"),
+        route!(GET "/v1/senders/{id}" senders::find_sender, Scope(Manage), &[], Nothing, 200 Some("Sender"), "Read a sender number"),
+        route!(DELETE "/v1/senders/{id}" senders::delete_sender, Scope(Manage), &[], Nothing, 204 None, "Delete a sender number"),
+        route!(POST "/v1/senders/{id}/code" senders::send_sender_code, Scope(Manage), &[], Nothing, 202 Some("CodedSender"), "Send the code again"),
+        route!(POST "/v1/senders/{id}/verify" senders::verify_sender, Scope(Manage), &[], Json("VerifySender"), 200 Some("Sender"), "Prove a sender number with its code"),
+        route!(POST "/v1/senders/{id}/approve" senders::approve_sender, Operator, &[], Nothing, 200 Some("Sender"), "Activate a sender number without a code"),
+
+        route!(POST "/v1/relays" relays::create_relay, Operator, &[], Json("NewRelay"), 201 Some("Relay"), "Add a relay"),
+        route!(GET "/v1/relays" relays::list_relays, Operator, &[], Nothing, 200 Some("RelayPage"), "List relays with their health"),
+        route!(GET "/v1/relays/{name}" relays::find_relay, Operator, &[], Nothing, 200 Some("Relay"), "Read a relay with its health"),
+        route!(PATCH "/v1/relays/{name}" relays::update_relay, Operator, &[], Json("RelayPatch"), 200 Some("Relay"), "Change a relay"),
+        route!(DELETE "/v1/relays/{name}" relays::delete_relay, Operator, &[], Nothing, 204 None, "Delete a relay that no distribution uses"),
+
+        route!(GET "/v1/distributions/{channel}" distributions::find_distribution, Scope(Manage), OF_ACCOUNT, Nothing, 200 Some("Distribution"), "Read the shares of the relays"),
+        route!(PUT "/v1/distributions/{channel}" distributions::update_distribution, Scope(Manage), OF_ACCOUNT, Json("Shares"), 200 Some("Distribution"), "Set the shares of the relays"),
+        route!(DELETE "/v1/distributions/{channel}" distributions::reset_distribution, Scope(Manage), OF_ACCOUNT, Nothing, 200 Some("Distribution"), "Back to even shares"),
+
+        route!(GET "/v1/prices" prices::list_prices, Key, &[], Nothing, 200 Some("PricePage"), "List prices"),
+        route!(PUT "/v1/prices" prices::update_price, Operator, &[], Json("Price"), 200 Some("Price"), "Set the price of a channel"),
+
+        route!(GET "/v1/wallet" wallet::find_wallet, Scope(Read), OF_ACCOUNT, Nothing, 200 Some("Wallet"), "Read the balances"),
+        route!(GET "/v1/wallet/entries" wallet::list_entries, Scope(Read), &["account", "unit", "limit", "cursor"], Nothing, 200 Some("EntryPage"), "List the ledger, newest first"),
+        route!(POST "/v1/wallet/credits" wallet::create_credit, Operator, &[], Json("NewCredit"), 201 Some("Entry"), "Credit an account, once per cause"),
+
+        route!(POST "/v1/accounts" accounts::create_account, Operator, &[], Json("NewAccount"), 201 Some("Account"), "Create an account"),
+        route!(GET "/v1/accounts" accounts::list_accounts, Operator, PAGE, Nothing, 200 Some("AccountPage"), "List accounts, newest first"),
+        route!(GET "/v1/accounts/{id}" accounts::find_account, Operator, &[], Nothing, 200 Some("Account"), "Read an account"),
+        route!(PATCH "/v1/accounts/{id}" accounts::update_account, Operator, &[], Json("AccountPatch"), 200 Some("Account"), "Rename, suspend or limit an account"),
+
+        route!(POST "/v1/keys" keys::create_key, Scope(Manage), &[], Json("NewKey"), 201 Some("CreatedKey"), "Create an API key; it is shown once"),
+        route!(GET "/v1/keys" keys::list_keys, Scope(Manage), PAGE_OF_ACCOUNT, Nothing, 200 Some("KeyPage"), "List API keys"),
+        route!(GET "/v1/keys/{id}" keys::find_key, Scope(Manage), &[], Nothing, 200 Some("Key"), "Read an API key"),
+        route!(DELETE "/v1/keys/{id}" keys::revoke_key, Scope(Manage), &[], Nothing, 204 None, "Revoke an API key"),
+
+        route!(GET "/v1/attempts" attempts::list_attempts, Scope(Read), &["account", "outcome", "limit", "cursor"], Nothing, 200 Some("UnknownPage"), "List attempts whose result is unknown"),
+        route!(GET "/v1/parked" parked::list_parked, Operator, PAGE, Nothing, 200 Some("ParkedPage"), "List messages that could not be processed"),
+        route!(POST "/v1/parked/{id}/replay" parked::replay_parked, Operator, &[], Nothing, 202 None, "Process a parked message again"),
+
+        route!(GET "/openapi.json" health::openapi_document, Public, &[], Nothing, 200 Some("OpenApi"), "This document"),
+        route!(GET "/health/live" health::live, Public, &[], Nothing, 200 Some("Live"), "Whether the process runs"),
+        route!(GET "/health/ready" health::ready, Public, &[], Nothing, 200 Some("Ready"), "Whether it can work, by dependency"),
+        route!(GET "/metrics" health::metrics, Public, &[], Nothing, 200 None, "Metrics in the Prometheus text format"),
+    ]
+};
+
+/// The router over all routes. Further rooms merge theirs into it.
+pub fn router(app: &Arc<App>) -> Router {
+    let mut router = Router::new();
+    for path in paths() {
+        let mut methods = MethodRouter::new();
+        for route in ROUTES.iter().filter(|route| route.path == path) {
+            let app = app.clone();
+            let filter = MethodFilter::try_from(route.method.clone()).expect("the table has standard methods");
+            methods = methods.merge(on(filter, move |request: Request| door::enter(app, route, request)));
+        }
+        router = router.route(path, methods);
+    }
+    let (lost, wrong) = (app.clone(), app.clone());
+    router
+        .fallback(move |request: Request| door::no_such_path(lost, request))
+        .method_not_allowed_fallback(move |request: Request| door::no_such_method(wrong, request))
+}
+
+/// Every path once, in the order of the table.
+pub fn paths() -> Vec<&'static str> {
+    let mut paths: Vec<&str> = Vec::new();
+    for route in ROUTES {
+        if !paths.contains(&route.path) {
+            paths.push(route.path);
+        }
+    }
+    paths
+}

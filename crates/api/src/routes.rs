@@ -1,0 +1,13 @@
+//! Handlers, one file per noun. Their order of work: read, call, answer; who may call is the table's matter.
+
+pub mod accounts;
+pub mod attempts;
+pub mod distributions;
+pub mod health;
+pub mod keys;
+pub mod messages;
+pub mod parked;
+pub mod prices;
+pub mod relays;
+pub mod senders;
+pub mod wallet;

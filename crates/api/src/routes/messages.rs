@@ -1,0 +1,89 @@
+//! `/v1/messages`: accept, read, list, cancel.
+
+use bongsu_domain::{Channel, Code, Lane, MessageId, Status, phone};
+use bongsu_send::{Batch, ListQuery};
+
+use crate::call::Call;
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::{send, view};
+
+/// Bodies above this are read on a blocking thread: 1 MiB of JSON takes milliseconds, and `auth` must not wait for it.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Accepts one message.
+pub async fn send_message(call: Call) -> Result<Reply, Problem> {
+    let account = call.account()?;
+    let idempotency = call.idempotency("POST /v1/messages")?;
+    let draft = send::read_message(&call.body)?;
+    let quota = call.count_messages(1)?;
+    let answer = call.app.service.send_one(account, draft, idempotency).await?;
+    Ok(Reply::stored(answer).within(quota))
+}
+
+/// Accepts a batch.
+pub async fn send_batch(call: Call) -> Result<Reply, Problem> {
+    let account = call.account()?;
+    let idempotency = call.idempotency("POST /v1/messages/batch")?;
+    let errors_only = match call.query.text("return") {
+        None => false,
+        Some("errors") => true,
+        Some(_) => return Err(Problem::at(Code::BadRequest, "return", "must be errors")),
+    };
+    let batch = read_batch(&call, errors_only).await?;
+    let quota = call.count_messages(batch.rows.len())?;
+    let answer = call.app.service.send_batch(account, batch, idempotency).await?;
+    Ok(Reply::stored(answer).within(quota))
+}
+
+async fn read_batch(call: &Call, errors_only: bool) -> Result<Batch, Problem> {
+    if call.body.len() <= INLINE_BYTES_MAX {
+        return send::read_batch(&call.body, errors_only);
+    }
+    let body = call.body.clone();
+    let reading = tokio::task::spawn_blocking(move || send::read_batch(&body, errors_only));
+    reading.await.unwrap_or_else(|_| Err(Problem::new(Code::Internal, "an internal error")))
+}
+
+/// Reads one message.
+pub async fn find_message(call: Call) -> Result<Reply, Problem> {
+    let message = call.app.service.message(call.scope()?, call.id::<MessageId>()?).await?;
+    Ok(Reply::json(200, &view::Message::new(&message, call.sees_numbers()?)))
+}
+
+/// Cancels one message.
+pub async fn cancel_message(call: Call) -> Result<Reply, Problem> {
+    let message = call.app.service.cancel(call.scope()?, call.id::<MessageId>()?).await?;
+    Ok(Reply::json(200, &view::Message::new(&message, call.sees_numbers()?)))
+}
+
+/// Lists messages.
+pub async fn list_messages(mut call: Call) -> Result<Reply, Problem> {
+    let (scope, full) = (call.scope()?, call.sees_numbers()?);
+    let query = list_query(&mut call)?;
+    let page = call.app.service.list(scope, query).await?;
+    let items: Vec<_> = page.items.iter().map(|message| view::Message::new(message, full)).collect();
+    Ok(Reply::json(200, &view::Page { items, next_cursor: page.next_cursor }))
+}
+
+fn list_query(call: &mut Call) -> Result<ListQuery, Problem> {
+    let query = &mut call.query;
+    let list = ListQuery {
+        recipient: query.parsed("recipient", "a Korean phone number", |text| phone::parse_recipient(text).ok()),
+        recipient_last4: query.parsed("recipientLast4", "four digits", |text| {
+            (text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.to_owned())
+        }),
+        since: query.time("since"),
+        until: query.time("until"),
+        status: query.parsed("status", "a message status", Status::parse),
+        channel: query.parsed("channel", "sms or lms", Channel::parse),
+        relay: query.text("relay").map(str::to_owned),
+        lane: query.parsed("lane", "auth, realtime, bulk or ad", Lane::parse),
+        batch: query.parsed("batchId", "a batch id", |text| text.parse().ok()),
+        client_ref: query.text("clientRef").map(str::to_owned),
+        limit: query.limit(),
+        cursor: query.text("cursor").map(str::to_owned),
+    };
+    query.close()?;
+    Ok(list)
+}

@@ -1,0 +1,59 @@
+//! Bodies of the send routes: a fast typed reading, and a thorough one that finds everything wrong when the fast one fails.
+
+mod duration;
+mod fast;
+mod part;
+mod thorough;
+
+use bongsu_domain::{Code, Lane};
+use bongsu_send::{Batch, Draft};
+
+pub use thorough::json;
+
+use crate::problem::Problem;
+
+/// Most messages of one batch (LIM-01).
+pub const ROWS_MAX: usize = 10_000;
+
+/// The lane of a single message that names none.
+const SINGLE_LANE: Lane = Lane::Realtime;
+/// The lane of a row that names none, and whose batch names none.
+const BATCH_LANE: Lane = Lane::Bulk;
+
+/// Reads the body of `POST /v1/messages`.
+///
+/// # Errors
+/// 400 when it is no JSON, 422 with every field that cannot be accepted.
+pub fn read_message(body: &[u8]) -> Result<Draft, Problem> {
+    let text = utf8(body)?;
+    match fast::message(text) {
+        Some(draft) => Ok(draft),
+        None => thorough::message(text),
+    }
+}
+
+/// Reads the body of `POST /v1/messages/batch`. Rows that cannot be read are in the batch with their findings.
+///
+/// # Errors
+/// 400 when it is no JSON, 413 above [`ROWS_MAX`] rows, 422 when something outside the rows is wrong.
+pub fn read_batch(body: &[u8], errors_only: bool) -> Result<Batch, Problem> {
+    let text = utf8(body)?;
+    let (rows, all_or_nothing) = match fast::batch(text) {
+        Some((drafts, all_or_nothing)) => (drafts.into_iter().map(Ok).collect(), all_or_nothing),
+        None => thorough::batch(text)?,
+    };
+    Ok(Batch { rows, all_or_nothing, errors_only })
+}
+
+/// The body as text.
+///
+/// # Errors
+/// 400 with the first byte that is not UTF-8.
+pub fn utf8(body: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(body).map_err(|error| {
+        Problem::at(Code::BadRequest, "body", format!("is not UTF-8 from byte {} on", error.valid_up_to()))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! The thorough reading: every finding of a body at once, by field and row.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bongsu_domain::{ChannelChoice, Code, Lane, channel::is_known_channel_name};
+use bongsu_send::{Draft, Finding};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+
+use super::part::Part;
+use super::{BATCH_LANE, ROWS_MAX, SINGLE_LANE, duration};
+use crate::fields::{Fields, Place};
+use crate::problem::Problem;
+use crate::tree::{self, Node, Unreadable};
+
+/// Fields of send bodies that later versions will know. To ignore them would send what was not meant.
+const LATER: [&str; 9] =
+    ["sendAt", "ad", "dedupeWindow", "maxCost", "fallback", "template", "attachments", "webhook", "allowDuplicates"];
+
+/// A row: the message, or what is wrong with it.
+pub type RowRead = Result<Draft, Vec<Finding>>;
+
+/// One message.
+///
+/// # Errors
+/// 400 when it is no JSON, 422 with all findings.
+pub fn message(body: &str) -> Result<Draft, Problem> {
+    let node = json(body)?;
+    row(&node, Place::default(), &Part::default(), SINGLE_LANE).map_err(Problem::fields)
+}
+
+/// The rows of a batch, and whether its mode is all or nothing.
+///
+/// # Errors
+/// 400 when it is no JSON, 413 above [`ROWS_MAX`] rows, 422 with all findings when something outside the rows is wrong.
+pub fn batch(body: &str) -> Result<(Vec<RowRead>, bool), Problem> {
+    let rows = serde_json::from_str::<Rows>(body).map_or(0, |rows| rows.messages.0);
+    if rows > ROWS_MAX {
+        let detail = format!("must have at most {ROWS_MAX} rows, has {rows}");
+        return Err(Problem::at(Code::TooManyRows, "messages", detail));
+    }
+    let node = json(body)?;
+    let mut found = Vec::new();
+    let Some(mut fields) = Fields::open(&node, Place::default(), &mut found) else {
+        return Err(Problem::fields(found));
+    };
+    let defaults = fields.node("defaults");
+    let messages = fields.list("messages");
+    if messages.is_some_and(<[_]>::is_empty) {
+        fields.wrong("messages", Code::BadRequest, "must have at least one row");
+    }
+    let all_or_nothing = match fields.text("mode") {
+        None | Some("partial") => false,
+        Some("allOrNothing") => true,
+        Some(_) => {
+            fields.wrong("mode", Code::BadRequest, "must be partial or allOrNothing");
+            false
+        }
+    };
+    fields.later("allowDuplicates");
+    let named = fields.node("messages").is_some();
+    if !named {
+        fields.wrong("messages", Code::BadRequest, "is required");
+    }
+    fields.close();
+    let place = Place { prefix: "defaults.", index: None };
+    let defaults = defaults.map(|node| part(node, place, &mut found)).unwrap_or_default();
+    let read = messages.unwrap_or_default().iter().zip(0..);
+    let rows: Vec<RowRead> =
+        read.map(|(node, index)| row(node, Place { prefix: "", index: Some(index) }, &defaults, BATCH_LANE)).collect();
+    if found.is_empty() {
+        return Ok((rows, all_or_nothing));
+    }
+    found.extend(rows.into_iter().filter_map(Result::err).flatten().take(FINDINGS_MAX));
+    Err(Problem::fields(found))
+}
+
+/// Row findings that are told beside those that refuse the whole batch.
+const FINDINGS_MAX: usize = 10_000;
+
+/// Reads a body as JSON.
+///
+/// # Errors
+/// 400 with the place where it stops being JSON; 413 when it has too many values.
+pub fn json(body: &str) -> Result<Node<'_>, Problem> {
+    tree::parse(body).map_err(|error| match error {
+        Unreadable::Syntax(what) => Problem::at(Code::BadRequest, "body", format!("is not JSON: {what}")),
+        Unreadable::TooManyValues => {
+            Problem::at(Code::BodyTooLarge, "body", format!("must have at most {} values", tree::VALUES_MAX))
+        }
+    })
+}
+
+fn row(node: &Node<'_>, place: Place<'_>, defaults: &Part, lane: Lane) -> RowRead {
+    let mut found = Vec::new();
+    let part = part(node, place, &mut found);
+    match part.over(defaults, lane) {
+        Ok(draft) if found.is_empty() => Ok(draft),
+        Ok(_) => Err(found),
+        Err(missing) => {
+            for name in missing {
+                // A field of a wrong type is there, and its finding says so already.
+                if matches!(node, Node::Map(_)) && !found.iter().any(|finding| finding.field == name) {
+                    found.push(place.finding(name, Code::BadRequest, "is required"));
+                }
+            }
+            Err(found)
+        }
+    }
+}
+
+fn part(node: &Node<'_>, place: Place<'_>, found: &mut Vec<Finding>) -> Part {
+    let Some(mut fields) = Fields::open(node, place, found) else { return Part::default() };
+    let string = |node: &Node<'_>| match node {
+        Node::Text(text) => Some(text.to_string()),
+        _ => None,
+    };
+    let pairs = |pairs: Vec<(&str, String)>| pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let part = Part {
+        channel: channel(&mut fields),
+        lane: lane(&mut fields),
+        to: fields.text("to").map(str::to_owned),
+        from: fields.text("from").map(str::to_owned),
+        text: fields.text("text").map(Arc::from),
+        subject: fields.text("subject").map(Arc::from),
+        variables: fields.members("variables", "a string", string).map(pairs),
+        client_ref: fields.text("clientRef").map(str::to_owned),
+        bill_code: fields.text("billCode").map(str::to_owned),
+        labels: fields.members("labels", "a string", string).map(pairs),
+        expires_in: expires_in(&mut fields),
+    };
+    for name in LATER {
+        fields.later(name);
+    }
+    fields.close();
+    part
+}
+
+fn channel(fields: &mut Fields<'_, '_, '_>) -> Option<ChannelChoice> {
+    let word = fields.text("channel")?;
+    let choice = ChannelChoice::parse(word);
+    if choice.is_none() && is_known_channel_name(word) {
+        fields.wrong("channel", Code::FeatureNotEnabled, format!("{word} is not available yet"));
+    } else if choice.is_none() {
+        fields.wrong("channel", Code::BadRequest, "must be sms, lms or auto");
+    }
+    choice
+}
+
+fn lane(fields: &mut Fields<'_, '_, '_>) -> Option<Lane> {
+    let lane = Lane::parse(fields.text("lane")?);
+    if lane.is_none() {
+        fields.wrong("lane", Code::BadRequest, "must be auth, realtime, bulk or ad");
+    }
+    lane
+}
+
+fn expires_in(fields: &mut Fields<'_, '_, '_>) -> Option<std::time::Duration> {
+    let wait = match fields.node("expiresIn")? {
+        Node::Text(text) => duration::parse(text),
+        Node::Whole(seconds) => duration::from_seconds(*seconds),
+        _ => None,
+    };
+    if wait.is_none() {
+        fields.wrong("expiresIn", Code::BadRequest, duration::WANTED);
+    }
+    wait
+}
+
+/// Counts the rows of a batch without keeping them.
+#[derive(Deserialize)]
+struct Rows {
+    #[serde(default)]
+    messages: Count,
+}
+
+#[derive(Default)]
+struct Count(usize);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Counts;
+        impl<'de> Visitor<'de> for Counts {
+            type Value = Count;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Count, A::Error> {
+                let mut count = 0;
+                while items.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Count(count))
+            }
+        }
+        deserializer.deserialize_seq(Counts)
+    }
+}

@@ -1,0 +1,7 @@
+//! The whole interface over a real store: every route's refusals, the set-up routes, and what goes wrong on the way.
+
+mod admin;
+mod faults;
+mod messages;
+mod refusals;
+mod world;

@@ -1,0 +1,301 @@
+//! How accounts, keys, sender numbers, relays, shares, prices and money are shown.
+
+use std::collections::BTreeMap;
+
+use bongsu_domain::{AccountId, Channel, KeyId, RelayId, SenderId, Timestamp, Unit};
+use bongsu_store::accounts::AccountRow;
+use bongsu_store::distributions::DistributionRow;
+use bongsu_store::keys::{KeyRow, NewKey};
+use bongsu_store::relays::{RelayRow, RelaySettings};
+use bongsu_store::senders::SenderRow;
+use bongsu_store::wallet;
+use serde::Serialize;
+
+use super::{Shown, Time};
+
+/// An account.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Account<'a> {
+    id: Shown<AccountId>,
+    name: &'a str,
+    suspended: bool,
+    rate_per_s: u32,
+    created_at: Time,
+}
+
+impl<'a> Account<'a> {
+    /// Shows an account.
+    pub fn new(row: &'a AccountRow) -> Self {
+        Self {
+            id: Shown(row.id),
+            name: &row.name,
+            suspended: row.suspended,
+            rate_per_s: row.rate_per_s,
+            created_at: Time(row.created),
+        }
+    }
+}
+
+/// An API key without its secret.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Key<'a> {
+    id: Shown<KeyId>,
+    account: Option<Shown<AccountId>>,
+    kind: &'static str,
+    prefix: &'a str,
+    scopes: Vec<&'static str>,
+    created_at: Time,
+    revoked_at: Option<Time>,
+}
+
+impl<'a> Key<'a> {
+    /// Shows a key.
+    pub fn new(row: &'a KeyRow) -> Self {
+        Self {
+            id: Shown(row.id),
+            account: row.account.map(Shown),
+            kind: row.kind.as_str(),
+            prefix: &row.prefix,
+            scopes: row.scopes.names(),
+            created_at: Time(row.created),
+            revoked_at: row.revoked.map(Time),
+        }
+    }
+}
+
+/// A key just made: the only answer that holds its secret.
+#[derive(Serialize)]
+pub struct CreatedKey<'a> {
+    #[serde(flatten)]
+    row: Key<'a>,
+    key: &'a str,
+}
+
+impl<'a> CreatedKey<'a> {
+    /// Shows a new key.
+    pub fn new(created: &'a NewKey) -> Self {
+        Self { row: Key::new(&created.row), key: created.key.expose() }
+    }
+}
+
+/// A sender number. It is the account's own, so it is shown in full.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sender<'a> {
+    id: Shown<SenderId>,
+    account: Shown<AccountId>,
+    number: &'a str,
+    state: &'static str,
+    protected: bool,
+    created_at: Time,
+    verified_at: Option<Time>,
+}
+
+impl<'a> Sender<'a> {
+    /// Shows a sender number.
+    pub fn new(row: &'a SenderRow) -> Self {
+        Self {
+            id: Shown(row.id),
+            account: Shown(row.account),
+            number: row.number.national(),
+            state: row.state.as_str(),
+            protected: row.protected,
+            created_at: Time(row.created),
+            verified_at: row.verified.map(Time),
+        }
+    }
+}
+
+/// A sender number to which a code was to be sent.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Coded<'a> {
+    #[serde(flatten)]
+    sender: Sender<'a>,
+    code_sent: bool,
+    code_expires_at: Option<Time>,
+}
+
+impl<'a> Coded<'a> {
+    /// Shows a sender number, and until when its code is valid if one was sent.
+    pub fn new(row: &'a SenderRow, expires: Option<Timestamp>) -> Self {
+        Self { sender: Sender::new(row), code_sent: expires.is_some(), code_expires_at: expires.map(Time) }
+    }
+}
+
+/// A relay without its password.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Relay<'a> {
+    id: Shown<RelayId>,
+    name: &'a str,
+    kind: &'a str,
+    address: &'a str,
+    system_id: &'a str,
+    rate_per_s: u32,
+    window: u16,
+    binds: u8,
+    resend_unknown: bool,
+    settings: &'a RelaySettings,
+    created_at: Time,
+    health: Option<RelayHealth>,
+}
+
+/// How a relay does right now, as this process sees it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayHealth {
+    /// At least one bind is usable.
+    pub up: bool,
+    /// Since when it is up or down.
+    pub since: Time,
+    /// Usable binds.
+    pub binds: u16,
+    /// Parts that may be outstanding.
+    pub window: u32,
+    /// Parts written and not answered.
+    pub window_used: u32,
+    /// Parts taken and not written.
+    pub queued: u32,
+    /// The relay asked to slow down.
+    pub throttled: bool,
+}
+
+impl<'a> Relay<'a> {
+    /// Shows a relay; without health when no process here serves it.
+    pub fn new(row: &'a RelayRow, health: Option<RelayHealth>) -> Self {
+        Self {
+            id: Shown(row.id),
+            name: &row.name,
+            kind: &row.kind,
+            address: &row.address,
+            system_id: &row.system_id,
+            rate_per_s: row.rate_per_s,
+            window: row.window,
+            binds: row.binds,
+            resend_unknown: row.resend_unknown,
+            settings: &row.settings,
+            created_at: Time(row.created),
+            health,
+        }
+    }
+}
+
+/// The shares of an account's channel.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Distribution<'a> {
+    account: Shown<AccountId>,
+    channel: &'static str,
+    shares: BTreeMap<&'a str, u32>,
+    /// False while the even default is used.
+    set: bool,
+    updated_at: Option<Time>,
+}
+
+impl<'a> Distribution<'a> {
+    /// Shows a distribution.
+    pub fn new(row: &'a DistributionRow) -> Self {
+        Self {
+            account: Shown(row.account),
+            channel: row.channel.as_str(),
+            shares: row.shares.iter().map(|(relay, share)| (relay.as_str(), *share)).collect(),
+            set: row.set,
+            updated_at: row.updated.map(Time),
+        }
+    }
+}
+
+/// The price of a channel.
+#[derive(Debug, Serialize)]
+pub struct ChannelPrice {
+    channel: &'static str,
+    unit: &'static str,
+    amount: i64,
+}
+
+impl ChannelPrice {
+    /// Shows a price.
+    pub fn new(channel: Channel, price: bongsu_domain::Price) -> Self {
+        Self { channel: channel.as_str(), unit: price.unit.as_str(), amount: price.amount }
+    }
+}
+
+/// Balances by unit.
+#[derive(Debug, Serialize)]
+pub struct Wallet {
+    balances: BTreeMap<&'static str, i64>,
+}
+
+impl Wallet {
+    /// Shows balances.
+    pub fn new(balances: &[(Unit, i64)]) -> Self {
+        Self { balances: balances.iter().map(|(unit, amount)| (unit.as_str(), *amount)).collect() }
+    }
+}
+
+/// A ledger entry.
+#[derive(Debug, Serialize)]
+pub struct Entry<'a> {
+    seq: i64,
+    account: Shown<AccountId>,
+    unit: &'static str,
+    amount: i64,
+    balance: i64,
+    cause: &'a str,
+    at: Time,
+}
+
+impl<'a> Entry<'a> {
+    /// Shows an entry.
+    pub fn new(row: &'a wallet::Entry) -> Self {
+        Self {
+            seq: row.seq,
+            account: Shown(row.account),
+            unit: row.unit.as_str(),
+            amount: row.amount,
+            balance: row.balance,
+            cause: &row.cause,
+            at: Time(row.at),
+        }
+    }
+}
+
+/// The process runs.
+#[derive(Debug, Serialize)]
+pub struct Live {
+    /// Always `live`.
+    pub status: &'static str,
+}
+
+/// Whether the process can work.
+#[derive(Debug, Serialize)]
+pub struct Ready {
+    status: &'static str,
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl Ready {
+    /// Shows the checks by name.
+    pub fn new(checks: Vec<(&'static str, Result<(), String>)>) -> Self {
+        let checks: Vec<Check> =
+            checks.into_iter().map(|(name, check)| Check { name, ok: check.is_ok(), detail: check.err() }).collect();
+        let status = if checks.iter().all(|check| check.ok) { "ready" } else { "not ready" };
+        Self { status, checks }
+    }
+
+    /// Whether every check is fine.
+    pub fn is_ready(&self) -> bool {
+        self.checks.iter().all(|check| check.ok)
+    }
+}
