@@ -188,10 +188,9 @@ fn send_config(config: &Config, clock: &dyn Clock) -> SendConfig {
         retention_days: config.send.retention_days,
         spill_receipts_after: config.send.spill_receipts_after,
         drain: config.stop,
-        own_number: config.send.own_number.clone(),
+        own_number: config.send.own_number,
         // Only jitter hangs on it: two processes that start at the same time must not move in step.
         seed: clock.now().micros().unsigned_abs() ^ u64::from(std::process::id()) << 32,
-        ..SendConfig::default()
     }
 }
 
