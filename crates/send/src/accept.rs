@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bongsu_domain::{
-    AccountId, Channel, ChannelChoice, Code, Lane, PhoneNumber, Price, RequestId, Secret, Timestamp, Unit,
-    phone,
+    AccountId, Channel, ChannelChoice, Code, Lane, PhoneNumber, Price, RequestId, Secret, Timestamp, Unit, phone,
 };
 use bongsu_store::accept::{BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Slice, Stage};
-use bongsu_store::{HashPurpose, Kind};
+use bongsu_store::{HashPurpose, Kind, Vault};
 
 use crate::answer;
 use crate::gate::Entry;
@@ -265,14 +264,14 @@ impl Service {
             _ => ContentRef::Variables(&prepared.draft.variables),
         };
         let plain = sealed::encode(prepared.to.national(), prepared.from.national(), prepared.subject.as_deref(), said);
-        let hash = |purpose, text: &str| vault.hash_in(purpose, keyed(account, text).as_slice());
+        let hash = |purpose, text: &str| search_hash(vault, purpose, account, text);
         NewMessage {
             channel: prepared.channel,
             unit: price.unit,
             price: price.amount,
             expires_ms: prepared.expires_in.as_millis() as i64,
             recipient: hash(HashPurpose::Recipient, prepared.to.national()),
-            last4: hash(HashPurpose::LastFour, prepared.to.last4()) & 0xFFFF_FFFF,
+            last4: hash(HashPurpose::LastFour, prepared.to.last4()),
             content,
             sealed: vault.seal(&plain),
             extra: prepare::extra(&prepared.draft),
@@ -281,8 +280,14 @@ impl Service {
     }
 }
 
+/// The key under which a message of an account is found again by a recipient, its last four digits or a reference.
+pub fn search_hash(vault: &Vault, purpose: HashPurpose, account: AccountId, text: &str) -> i64 {
+    let hash = vault.hash_in(purpose, &keyed(account, text));
+    if purpose == HashPurpose::LastFour { hash & 0xFFFF_FFFF } else { hash }
+}
+
 /// What is hashed for a look-up within one account.
-pub(crate) fn keyed(account: AccountId, text: &str) -> Vec<u8> {
+fn keyed(account: AccountId, text: &str) -> Vec<u8> {
     let mut bytes = account.0.to_be_bytes().to_vec();
     bytes.extend_from_slice(text.as_bytes());
     bytes

@@ -1,9 +1,9 @@
 //! The send room: accept, route, dispatch, settle.
 //!
-//! One message in files: [`accept`] writes it, [`dispatch`] takes it in its account's turn, [`booking`] picks the relay,
-//! [`launch`] writes the intent and hands it over, [`settle`] turns the answer and [`receipts`] the receipt into its result.
+//! One message in files: `accept` writes it, `dispatch` takes it in its account's turn, `booking` picks the relay,
+//! `launch` writes the intent and hands it over, `settle` turns the answer and `receipts` the receipt into its result.
 
-pub mod accept;
+mod accept;
 mod answer;
 mod booking;
 mod config;
@@ -28,6 +28,7 @@ mod sweeper;
 mod types;
 mod views;
 
+pub use accept::search_hash;
 pub use config::SendConfig;
 pub use pipeline::start;
 pub use service::Service;

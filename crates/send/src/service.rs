@@ -11,7 +11,7 @@ use bongsu_store::query::Filter;
 use bongsu_store::{HashPurpose, Kind, Store};
 use tokio::sync::watch;
 
-use crate::accept::{keyed, store_refusal};
+use crate::accept::{search_hash, store_refusal};
 use crate::dispatch::Shared;
 use crate::gate::Gate;
 use crate::pipeline::{self, Tasks};
@@ -103,14 +103,12 @@ impl Service {
         let account = account_of(scope);
         let vault = self.shared.store.vault();
         let within = |text: &str, purpose| match account {
-            Some(account) => Ok(vault.hash_in(purpose, &keyed(account, text))),
+            Some(account) => Ok(search_hash(vault, purpose, account, text)),
             None => Err(Refusal::new(Code::BadRequest, "name the account to search by recipient or clientRef")),
         };
         let recipient = query.recipient.map(|number| within(number.national(), HashPurpose::Recipient)).transpose()?;
         let last4 = query.recipient_last4.as_deref().map(|text| within(text, HashPurpose::LastFour)).transpose()?;
-        let key = recipient
-            .map(|key| (KeyKind::Recipient, key))
-            .or_else(|| last4.map(|key| (KeyKind::LastFour, key & 0xFFFF_FFFF)));
+        let key = recipient.map(|key| (KeyKind::Recipient, key)).or_else(|| last4.map(|key| (KeyKind::LastFour, key)));
         let cursor = match &query.cursor {
             Some(text) => Some(
                 text.parse::<MessageId>()

@@ -320,18 +320,22 @@ pub(crate) fn finish(tx: &mut Tx<'_>, end: &Final) -> Result<bool, Error> {
     Ok(first)
 }
 
+/// Keeps a receipt. One that seemed to decide a message which another one decided meanwhile is a repetition.
 fn write_receipt(tx: &mut Tx<'_>, receipt: &Receipt) -> Result<(), Error> {
     tx.days
         .get(id_day(receipt.id))?
         .db
         .prepare_cached(
-            "INSERT OR REPLACE INTO receipts (id, attempt, part, at, verdict, raw) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO receipts (id, attempt, part, at, verdict, raw) VALUES (?, ?, ?, ?,
+               CASE WHEN ? = 0 AND EXISTS (SELECT 1 FROM messages WHERE id = ? AND status >= 10) THEN 1 ELSE ? END, ?)",
         )?
         .execute(params![
             receipt.id,
             receipt.attempt,
             receipt.part,
             receipt.at.micros(),
+            receipt.verdict as u8,
+            receipt.id,
             receipt.verdict as u8,
             receipt.raw
         ])?;

@@ -20,8 +20,8 @@ const BATCH_ROWS: u64 = 100_000;
 /// Makes the message of a row number.
 pub type MakeMessage<'a> = &'a dyn Fn(&Vault, u64) -> NewMessage;
 
-/// Writes `rows` delivered messages of one account into today's file, behind the back of a store that is not running.
-/// Tells `progress` how many are written.
+/// Writes `rows` delivered messages of one account, accepted from `start` on, behind the back of a store that is not
+/// running. Tells `progress` how many are written.
 ///
 /// # Errors
 /// `InUse` when a server has the directory; those of the files.
@@ -29,6 +29,7 @@ pub fn write(
     options: &Options,
     account: AccountId,
     rows: u64,
+    start: Timestamp,
     message: MakeMessage<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Error> {
@@ -36,8 +37,6 @@ pub fn write(
     let _lock = files::lock(&layout)?;
     let key_file = options.key_file.clone().unwrap_or_else(|| options.directory.join("keys"));
     let vault = Vault::open_or_create(&key_file, false)?;
-    let now = options.clock.now();
-    let start = now.minus(std::time::Duration::from_secs(600)).max(now.kst_day().start());
     let day = start.kst_day();
     let live = files::open_writer(&layout.live(), migrate::LIVE)?;
     let messages = files::open_writer(&layout.day(day), migrate::DAY)?;
