@@ -8,12 +8,15 @@ use bongsu_store::keys::KeyScope;
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::world::{Seen, World};
 use crate::call::Call;
 use crate::query::Query;
 use crate::route::{Access, Handler, Route, Takes};
-use crate::{ApiConfig, door};
+use crate::{ApiConfig, Limits, door, serve};
 
 fn post(path: &str, key: &str) -> http::request::Builder {
     Request::builder()
@@ -155,5 +158,39 @@ async fn a_panic_in_a_handler_is_an_internal_error() {
             assert_eq!((problem.code, problem.status.as_u16()), (Code::Internal, 500), "{method}");
             assert!(!problem.detail.contains("before") && !problem.detail.contains("after"));
         }
+    }
+}
+
+/// Sends bytes over a real connection and reads the answer to the end of the stream.
+async fn converse(world: &World, request: &[u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (stop, stopped) = watch::channel(false);
+    let serving = tokio::spawn(serve(listener, world.router.clone(), Limits::default(), stopped));
+    let mut stream = TcpStream::connect(address).await.expect("the loop accepts");
+    stream.write_all(request).await.expect("write");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("read");
+    stop.send(true).expect("it runs");
+    serving.await.expect("drained");
+    String::from_utf8(answer).expect("text")
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_answered_and_the_connection_closed() {
+    let world = World::with(ApiConfig { body_timeout: Duration::from_millis(20), ..ApiConfig::default() }).await;
+    let head = |more: &str| {
+        let key = &world.operator;
+        format!("POST /v1/accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n{more}\r\n\r\n{{\"name\"")
+    };
+    let json = "Content-Type: application/json\r\n";
+    for (more, status) in [
+        (format!("{json}Content-Length: 100"), "408"),
+        (format!("{json}Content-Length: 100000000"), "413"),
+        ("Content-Length: 100".to_owned(), "415"),
+    ] {
+        let answer = converse(&world, head(&more).as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{more}: {answer}");
+        assert!(answer.contains("connection: close") && answer.contains("\"code\":\"UM10"), "{more}: {answer}");
     }
 }
