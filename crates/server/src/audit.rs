@@ -45,8 +45,8 @@ pub type Taken = (String, Option<u16>);
 /// What the simulator saw.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// Every submit, once.
-    pub taken: HashSet<Taken>,
+    /// How many different submits there were of each; a reference has 16 bits, so several messages may share one.
+    pub taken: HashMap<Taken, u64>,
     /// Every submit that came again.
     pub duplicates: Vec<Taken>,
 }
@@ -120,7 +120,7 @@ pub fn judge(totals: Totals, lines: &[Line], acked: &HashSet<MessageId>, seen: O
         ..Counts::default()
     };
     if let Some(seen) = seen {
-        counts.never_sent = lines.iter().filter(|line| must_have_left(line) && !was_taken(line, seen)).count() as u64;
+        counts.never_sent = never_sent(lines, seen);
         counts.duplicates_reported = seen.duplicates.len() as u64;
         counts.duplicates_unlisted = unlisted(lines, seen);
     }
@@ -133,9 +133,14 @@ fn must_have_left(line: &Line) -> bool {
     line.status.is_final() && !has_reason
 }
 
-/// A relay that does not echo references still sees them: Bongsu sends the low 16 bits of the id with every submit.
-fn was_taken(line: &Line, seen: &Seen) -> bool {
-    seen.taken.contains(&(line.to.clone(), Some(id::reference(line.id.0))))
+/// Messages to one number with one reference, less the submits that relays took of them. A relay that does not echo
+/// references still sees them: the low 16 bits of the id go out with every submit.
+fn never_sent(lines: &[Line], seen: &Seen) -> u64 {
+    let mut needed: HashMap<Taken, u64> = HashMap::new();
+    for line in lines.iter().filter(|line| must_have_left(line)) {
+        *needed.entry((line.to.clone(), Some(id::reference(line.id.0)))).or_default() += 1;
+    }
+    needed.iter().map(|(key, count)| count.saturating_sub(seen.taken.get(key).copied().unwrap_or(0))).sum()
 }
 
 fn unlisted(lines: &[Line], seen: &Seen) -> u64 {
@@ -165,7 +170,7 @@ mod tests {
     fn books_that_agree_are_clean() {
         let lines = [line(1, Status::Delivered, Code::OkDelivered), line(2, Status::Failed, Code::NoRoute)];
         let acked = HashSet::from([MessageId(1), MessageId(2)]);
-        let seen = Seen { taken: HashSet::from([taken(1)]), duplicates: Vec::new() };
+        let seen = Seen { taken: HashMap::from([(taken(1), 1)]), duplicates: Vec::new() };
         let counts = judge(Totals { accepted: 2, ..Totals::default() }, &lines, &acked, Some(&seen));
         assert!(counts.is_clean(), "{counts:?}");
         assert_eq!((counts.finals, counts.open, counts.acked), (2, 0, 2));
@@ -192,11 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn one_submit_does_not_stand_for_two_messages_with_the_same_reference() {
+        let lines = [1, 1 + (1 << 16)].map(|id| line(id, Status::Delivered, Code::OkDelivered));
+        let seen = Seen { taken: HashMap::from([(taken(1), 1)]), duplicates: Vec::new() };
+        assert_eq!(judge(Totals::default(), &lines, &HashSet::new(), Some(&seen)).never_sent, 1);
+    }
+
+    #[test]
     fn a_duplicate_needs_an_unknown_attempt() {
         let mut lines = [line(1, Status::Delivered, Code::OkDelivered), line(2, Status::Delivered, Code::OkDelivered)];
         lines[0].has_unknown = true;
         let seen = Seen {
-            taken: HashSet::from([taken(1), taken(2)]),
+            taken: HashMap::from([(taken(1), 1), (taken(2), 1)]),
             duplicates: vec![taken(1), taken(2), ("01099999999".to_owned(), None)],
         };
         let counts = judge(Totals::default(), &lines, &HashSet::new(), Some(&seen));

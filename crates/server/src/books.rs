@@ -1,6 +1,6 @@
 //! Reads what an audit compares: from a data directory, from a running server, and from a simulator's control interface.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bongsu_domain::{Code, MessageId, Status};
 use bongsu_store::query::{Filter, Found};
@@ -125,8 +125,11 @@ pub async fn of_simulator(simulator: &Client) -> Result<Seen, Failure> {
     if reply.status != 200 {
         return Err(simulator.refusal(&reply));
     }
-    let rows = reply.text.lines().filter_map(|line| taken(&serde_json::from_str(line).ok()?));
-    Ok(Seen { taken: rows.collect(), duplicates })
+    let mut seen = Seen { taken: HashMap::new(), duplicates };
+    for submit in reply.text.lines().filter_map(|line| taken(&serde_json::from_str(line).ok()?)) {
+        *seen.taken.entry(submit).or_default() += 1;
+    }
+    Ok(seen)
 }
 
 async fn pages(client: &Client, path: &str) -> Result<Vec<Value>, Failure> {
