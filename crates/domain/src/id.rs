@@ -148,15 +148,25 @@ impl IdGen {
             return Err(ClockBehind { by_ms: self.millis - clock });
         }
         if clock > self.millis {
-            (self.millis, self.sequence) = (clock, 0);
+            (self.millis, self.sequence) = (clock, first_sequence(clock));
         }
         if self.sequence + count > BLOCK_MAX {
-            (self.millis, self.sequence) = (self.millis + 1, 0);
+            self.millis += 1;
+            self.sequence = first_sequence(self.millis);
+            if self.sequence + count > BLOCK_MAX {
+                self.sequence = 0;
+            }
         }
         let first = self.millis << MILLIS_SHIFT | i64::from(self.node) << SEQUENCE_BITS | i64::from(self.sequence);
         self.sequence += count;
         Ok(first)
     }
+}
+
+/// Where the sequence of a millisecond begins: spread over the lower half, so that two messages to one recipient hardly
+/// share a [`reference`] although few ids are given in most milliseconds.
+const fn first_sequence(millis: i64) -> u32 {
+    ((millis as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 53) as u32
 }
 
 fn write_id(f: &mut fmt::Formatter<'_>, prefix: &str, id: i64) -> fmt::Result {

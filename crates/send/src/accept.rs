@@ -73,6 +73,7 @@ impl Service {
             Passage::Open(pass) => pass,
             Passage::Seen(answer) => return Ok(answer),
         };
+        let _turn = self.batches.acquire().await.map_err(|_| Refusal::new(Code::Internal, "stopping"))?;
         let rows = batch.rows.len() as u32;
         let mut plan = Plan::new(self.shared.store.new_id().map_err(store_refusal)?);
         plan.share_texts(&batch.rows);

@@ -9,7 +9,7 @@ use bongsu_relay::Health;
 use bongsu_store::index::KeyKind;
 use bongsu_store::query::Filter;
 use bongsu_store::{HashPurpose, Kind, Store};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::accept::{search_hash, store_refusal};
 use crate::dispatch::Shared;
@@ -19,12 +19,17 @@ use crate::settings::Settings;
 use crate::types::{ListQuery, MessageView, Page, ParkedView, Refusal, Scope, UnknownView};
 use crate::views;
 
+/// Batches that are prepared and staged at once; others wait with their rows as they were read.
+const BATCHES_AT_ONCE: usize = 2;
+
 /// The send room, as callers see it.
 #[derive(Clone)]
 pub struct Service {
     pub(crate) shared: Arc<Shared>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) settings: Arc<Settings>,
+    /// Batches being prepared: more at once would need memory and no less time.
+    pub(crate) batches: Arc<Semaphore>,
     tasks: Arc<Mutex<Option<Tasks>>>,
     failed: watch::Receiver<Option<&'static str>>,
 }

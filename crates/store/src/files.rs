@@ -12,9 +12,9 @@ use crate::migrate::{self, Step};
 /// First SQLite release with the repair of the WAL-reset race.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// Page cache of a writing connection, KiB.
-const WRITER_CACHE_KIB: i64 = 24 * 1024;
+const WRITER_CACHE_KIB: i64 = 8 * 1024;
 /// Page cache of a reading connection, KiB.
-const READER_CACHE_KIB: i64 = 4 * 1024;
+const READER_CACHE_KIB: i64 = 1024;
 
 /// Where everything lies.
 #[derive(Debug, Clone)]

@@ -49,7 +49,8 @@ fn an_id_tells_its_time_day_and_reference() {
     assert_eq!(MessageId(id).time(), start());
     assert_eq!(id_millis(id), start().millis());
     assert_eq!(id_day(id), Day(20260301));
-    assert_eq!(reference(id), (1023 << 12 & 0xFFFF) as u16);
+    assert_eq!(reference(id) & 0xF000, 0xF000);
+    assert_eq!(i64::from(reference(id)), id & 0xFFFF);
     assert!(first_id_at(start()) <= id && id < first_id_at(start().plus(Duration::from_millis(1))));
     assert_eq!(first_id_at(Timestamp(0)), 0);
     assert!(first_id_at(Timestamp::MAX) > 0);
@@ -58,14 +59,22 @@ fn an_id_tells_its_time_day_and_reference() {
 #[test]
 fn a_block_lies_in_one_millisecond_and_steps_on_when_it_is_used_up() {
     let mut ids = IdGen::new(1);
-    let first = ids.block(start(), 4000).unwrap();
-    let second = ids.block(start(), 96).unwrap();
-    assert_eq!(second, first + 4000);
-    let third = ids.block(start(), 1).unwrap();
+    let first = ids.block(start(), 2000).unwrap();
+    let second = ids.block(start(), 40).unwrap();
+    assert_eq!(second, first + 2000);
+    let third = ids.block(start(), 4000).unwrap();
     assert_eq!(id_millis(third), start().millis() + 1);
     let whole = ids.block(start(), BLOCK_MAX).unwrap();
     assert_eq!(id_millis(whole), start().millis() + 2);
     assert_eq!(id_millis(whole + i64::from(BLOCK_MAX) - 1), start().millis() + 2);
+}
+
+#[test]
+fn references_of_single_ids_are_spread() {
+    let mut ids = IdGen::new(1);
+    let spread: std::collections::HashSet<u16> =
+        (0..200).map(|ms| reference(ids.block(start().plus(Duration::from_millis(ms)), 1).unwrap())).collect();
+    assert!(spread.len() > 150, "{}", spread.len());
 }
 
 #[test]
