@@ -40,6 +40,7 @@ impl Service {
             shared,
             gate: Arc::default(),
             settings: Arc::default(),
+            batches: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
             tasks: Arc::new(Mutex::new(Some(tasks))),
             failed,
         }
