@@ -23,6 +23,8 @@ use crate::shares::Ratios;
 
 /// Claims that may be on their way to the disk at once.
 const CLAIMS_OUT_MAX: usize = 32;
+/// Messages that may be out without an answer.
+const UNSETTLED_MAX: usize = 30_000;
 /// Messages of one claim.
 const CLAIM_MAX: usize = 500;
 /// The fewest messages of a turn, so that many accounts do not make many tiny commits.
@@ -107,6 +109,9 @@ pub struct Shared {
     pub stopping: AtomicBool,
     /// Claims on their way to the disk.
     pub claims_out: AtomicUsize,
+    /// Messages that left and have neither been answered nor come back: memory is bounded by them, also when relays are
+    /// down and every try ends at once.
+    pub unsettled: AtomicUsize,
     /// Tells the settling side what no relay can.
     pub notes: mpsc::Sender<Note>,
     /// The incarnation of this dispatcher.
@@ -268,15 +273,16 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn claims_are_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.shared.claims_out.load(Ordering::Acquire) >= CLAIMS_OUT_MAX
+            || self.shared.unsettled.load(Ordering::Acquire) >= UNSETTLED_MAX
     }
 
     /// Lets waiting runs of a lane go, account by account.
     async fn send_runs(&mut self, lane: Lane) -> Result<bool, Error> {
         let mut moved = false;
         for _ in 0..self.lanes.get(lane).accounts() {
-            if self.claims_are_full() && lane != Lane::Auth {
+            if self.is_full() && lane != Lane::Auth {
                 break;
             }
             let Some(account) = self.lanes.get(lane).rotate() else { break };
@@ -420,7 +426,7 @@ impl Dispatcher {
 
     /// Lets messages go that fell due: retries, and attempts whose fate stayed unknown.
     async fn send_due(&mut self, lane: Lane) -> Result<bool, Error> {
-        if self.lanes.get(lane).due.is_empty() || (self.claims_are_full() && lane != Lane::Auth) {
+        if self.lanes.get(lane).due.is_empty() || (self.is_full() && lane != Lane::Auth) {
             return Ok(false);
         }
         let take = self.lanes.get(lane).due.len().min(CLAIM_MAX);

@@ -63,6 +63,7 @@ pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> R
         wake,
         stopping: AtomicBool::new(false),
         claims_out: AtomicUsize::new(0),
+        unsettled: AtomicUsize::new(0),
         notes,
         owner,
     });

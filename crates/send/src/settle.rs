@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bongsu_domain::retry::{self, Case, Next, Outcome as TryOutcome, Tried};
@@ -167,6 +168,7 @@ impl Settler {
         match event {
             Event::Answered { relay, id, attempt, written_at, answered_at, parts } => {
                 let Some(flight) = flights.get_mut(id, attempt) else { return };
+                self.shared.unsettled.fetch_sub(1, Ordering::AcqRel);
                 flight.submitted = written_at.millis();
                 self.shared.metrics.submitted(flight, written_at);
                 self.answered(flights, round, id, attempt, &parts, answered_at, now);
@@ -292,6 +294,7 @@ impl Settler {
         now: Timestamp,
     ) {
         let Some((flight, claim_done)) = flights.land(id, attempt) else { return };
+        self.shared.unsettled.fetch_sub(1, Ordering::AcqRel);
         match why {
             UnsentReason::Down => {
                 self.failed(round, &flight, Outcome::Unreachable, TryOutcome::Unsent, Code::RouteDown, now, now);
@@ -432,6 +435,7 @@ impl Settler {
             Note::Poison { id, attempt, reason } => {
                 let landed = self.shared.flights.lock().land(id, attempt);
                 if let Some((flight, claim_done)) = landed {
+                    self.shared.unsettled.fetch_sub(1, Ordering::AcqRel);
                     round.changes.push(Change::Park {
                         id,
                         account: flight.account,
