@@ -9,6 +9,7 @@ use bongsu_domain::{
 };
 use bongsu_store::accept::{BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Slice, Stage};
 use bongsu_store::{HashPurpose, Kind, Vault};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer;
 use crate::gate::Entry;
@@ -73,7 +74,6 @@ impl Service {
             Passage::Open(pass) => pass,
             Passage::Seen(answer) => return Ok(answer),
         };
-        let _turn = self.batches.acquire().await.map_err(|_| Refusal::new(Code::Internal, "stopping"))?;
         let rows = batch.rows.len() as u32;
         let mut plan = Plan::new(self.shared.store.new_id().map_err(store_refusal)?);
         plan.share_texts(&batch.rows);
@@ -94,6 +94,15 @@ impl Service {
             return Err(Refusal::fields(code_of(&plan.findings), plan.findings));
         }
         self.stage_and_commit(account, plan, rows, (batch.all_or_nothing, batch.errors_only), key).await
+    }
+
+    /// Waits for a batch's turn: few are read and prepared at once, since more of them need memory and no less time. Take
+    /// it before the body is parsed, keep it until the answer is made.
+    ///
+    /// # Errors
+    /// Only while the process ends.
+    pub async fn batch_turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.batches.clone().acquire_owned().await.map_err(|_| Refusal::new(Code::Internal, "stopping"))
     }
 
     async fn stage_and_commit(

@@ -22,9 +22,9 @@ use crate::settle::Note;
 use crate::shares::Ratios;
 
 /// Claims that may be on their way to the disk at once.
-const CLAIMS_OUT_MAX: usize = 32;
+const CLAIMS_OUT_MAX: usize = 16;
 /// Messages that may be out without an answer.
-const UNSETTLED_MAX: usize = 30_000;
+const UNSETTLED_MAX: usize = 16_000;
 /// Messages of one claim.
 const CLAIM_MAX: usize = 500;
 /// The fewest messages of a turn, so that many accounts do not make many tiny commits.

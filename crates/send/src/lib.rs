@@ -31,6 +31,7 @@ mod views;
 pub use accept::search_hash;
 pub use config::SendConfig;
 pub use pipeline::start;
+pub use prepare::check;
 pub use service::Service;
 pub use types::*;
 pub use views::path;

@@ -42,26 +42,47 @@ pub struct Prepared {
     pub draft: Draft,
 }
 
+/// What the rules make of a draft.
+struct Examined {
+    to: PhoneNumber,
+    from: PhoneNumber,
+    channel: Channel,
+    bytes: u32,
+    text: String,
+    subject: Option<String>,
+    expires_in: Duration,
+}
+
 /// Applies the rules.
 ///
 /// # Errors
 /// Everything that is wrong, at once.
 pub fn prepare(draft: Draft, default_expiry: Duration) -> Result<Prepared, Vec<Finding>> {
+    let Examined { to, from, channel, bytes, text, subject, expires_in } = examine(&draft, default_expiry)?;
+    Ok(Prepared { to, from, lane: draft.lane, channel, bytes, text, subject, expires_in, draft })
+}
+
+/// Everything that the rules find wrong with a draft that is refused already, so that its caller hears all at once.
+pub fn check(draft: &Draft) -> Vec<Finding> {
+    examine(draft, EXPIRY_MAX).err().unwrap_or_default()
+}
+
+fn examine(draft: &Draft, default_expiry: Duration) -> Result<Examined, Vec<Finding>> {
     let mut findings = Vec::new();
     let to =
         phone::parse_recipient(&draft.to).map_err(|code| findings.push(find("to", code, number_detail(code)))).ok();
     let from =
         phone::parse_sender(&draft.from).map_err(|code| findings.push(find("from", code, number_detail(code)))).ok();
-    let subject = check_subject(&draft, &mut findings);
-    let text = check_text(&draft, subject.is_some(), &mut findings);
-    check_references(&draft, &mut findings);
+    let subject = check_subject(draft, &mut findings);
+    let text = check_text(draft, subject.is_some(), &mut findings);
+    check_references(draft, &mut findings);
     let expires_in = draft.expires_in.unwrap_or(default_expiry);
     if expires_in.is_zero() || expires_in > EXPIRY_MAX {
         findings.push(find("expiresIn", Code::BadRequest, "between 1 second and 72 hours".into()));
     }
     match (to, from, text) {
         (Some(to), Some(from), Some((text, bytes, channel))) if findings.is_empty() => {
-            Ok(Prepared { to, from, lane: draft.lane, channel, bytes, text, subject, expires_in, draft })
+            Ok(Examined { to, from, channel, bytes, text, subject, expires_in })
         }
         _ => Err(findings),
     }

@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::types::{ListQuery, MessageView, Page, ParkedView, Refusal, Scope, UnknownView};
 use crate::views;
 
-/// Batches that are prepared and staged at once; others wait with their rows as they were read.
+/// Batches that are read and prepared at once; others wait as the bytes they came as.
 const BATCHES_AT_ONCE: usize = 2;
 
 /// The send room, as callers see it.
@@ -28,7 +28,6 @@ pub struct Service {
     pub(crate) shared: Arc<Shared>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) settings: Arc<Settings>,
-    /// Batches being prepared: more at once would need memory and no less time.
     pub(crate) batches: Arc<Semaphore>,
     tasks: Arc<Mutex<Option<Tasks>>>,
     failed: watch::Receiver<Option<&'static str>>,

@@ -30,6 +30,10 @@ pub async fn send_batch(call: Call) -> Result<Reply, Problem> {
         Some("errors") => true,
         Some(_) => return Err(Problem::at(Code::BadRequest, "return", "must be errors")),
     };
+    let _turn = match call.body.len() {
+        0..=INLINE_BYTES_MAX => None,
+        _ => Some(call.app.service.batch_turn().await?),
+    };
     let batch = read_batch(&call, errors_only).await?;
     let quota = call.count_messages(batch.rows.len())?;
     let answer = call.app.service.send_batch(account, batch, idempotency).await?;
