@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bongsu_domain::{AccountId, Clock, PhoneNumber};
+use bongsu_domain::{AccountId, Clock};
 use bongsu_send::Service;
 use tokio::sync::Semaphore;
 
@@ -27,17 +27,6 @@ pub struct ApiConfig {
     pub body_timeout: Duration,
     /// The count of open connections: the same as in [`crate::Limits`].
     pub sockets: Sockets,
-    /// Who sends the codes that prove sender numbers. Without it only an operator can activate one.
-    pub codes: Option<Codes>,
-}
-
-/// The account that sends Bongsu's own messages.
-#[derive(Debug, Clone)]
-pub struct Codes {
-    /// It pays for them.
-    pub account: AccountId,
-    /// One of its active sender numbers.
-    pub from: PhoneNumber,
 }
 
 impl Default for ApiConfig {
@@ -49,7 +38,6 @@ impl Default for ApiConfig {
             bodies_bytes_max: 128 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             sockets: Sockets::default(),
-            codes: None,
         }
     }
 }

@@ -20,7 +20,7 @@ mod tree;
 mod view;
 
 pub use accept::{Limits, Sockets, serve};
-pub use app::{ApiConfig, App, Codes};
+pub use app::{ApiConfig, App};
 pub use openapi::openapi;
 pub use route::router;
 

@@ -70,7 +70,7 @@ impl Problem {
     /// The answer, in the language the caller prefers (title only; details are English).
     pub fn answer(self, request_id: &str, asked: &HeaderMap) -> Response {
         let body = Body {
-            kind: format!("/docs/errors#{}", self.code.as_str()),
+            kind: format!("urn:bongsu:code:{}", self.code.as_str()),
             title: if prefers_korean(asked) { self.code.title_ko() } else { self.code.title_en() },
             status: self.status.as_u16(),
             code: self.code.as_str(),
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(
             body,
             serde_json::json!({
-                "type": "/docs/errors#UM1020",
+                "type": "urn:bongsu:code:UM1020",
                 "title": Code::BadRecipientFormat.title_en(),
                 "status": 422,
                 "code": "UM1020",

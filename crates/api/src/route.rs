@@ -15,7 +15,7 @@ use crate::door;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::routes::{
-    accounts, attempts, distributions, health, keys, messages, parked, prices, relays, senders, wallet,
+    accounts, attempts, audit, distributions, health, keys, messages, parked, prices, relays, senders, wallet,
 };
 
 /// Who may call a route.
@@ -168,6 +168,8 @@ pub static ROUTES: &[Route] = {
         route!(GET "/v1/attempts" attempts::list_attempts, Scope(Read), &["account", "outcome", "limit", "cursor"], Nothing, 200 Some("UnknownPage"), "List attempts whose result is unknown"),
         route!(GET "/v1/parked" parked::list_parked, Operator, PAGE, Nothing, 200 Some("ParkedPage"), "List messages that could not be processed"),
         route!(POST "/v1/parked/{id}/replay" parked::replay_parked, Operator, &[], Nothing, 202 None, "Process a parked message again"),
+
+        route!(GET "/v1/audit" audit::count_totals, Operator, &[], Nothing, 200 Some("Totals"), "Count what was promised against what is there"),
 
         route!(GET "/openapi.json" health::openapi_document, Public, &[], Nothing, 200 Some("OpenApi"), "This document"),
         route!(GET "/health/live" health::live, Public, &[], Nothing, 200 Some("Live"), "Whether the process runs"),

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod attempts;
+pub mod audit;
 pub mod distributions;
 pub mod health;
 pub mod keys;

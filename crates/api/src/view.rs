@@ -9,7 +9,8 @@ use bongsu_domain::Timestamp;
 use serde::{Serialize, Serializer};
 
 pub use admin::{
-    Account, ChannelPrice, Coded, CreatedKey, Distribution, Entry, Key, Live, Ready, Relay, RelayHealth, Sender, Wallet,
+    Account, ChannelPrice, Coded, CreatedKey, Distribution, Entry, Key, Live, Ready, Relay, RelayHealth, Sender,
+    Totals, Wallet,
 };
 pub use message::{Message, Parked, Unknown};
 

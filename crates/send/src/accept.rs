@@ -18,8 +18,6 @@ use crate::sealed::{self, ContentRef};
 use crate::service::Service;
 use crate::types::{Answer, Batch, Draft, Finding, Idempotency, Refusal};
 
-/// How long the second of two identical requests waits for the first.
-const IDEMPOTENCY_WAIT: Duration = Duration::from_secs(5);
 /// The account of Bongsu's own messages; it has no key and no wallet.
 const OWN_ACCOUNT: AccountId = AccountId(1);
 /// Slices of a batch that are staged at once.
@@ -207,7 +205,7 @@ impl Service {
             retry_after: Some(Duration::from_secs(1)),
             ..Refusal::new(Code::IdempotencyInProgress, "a request with this Idempotency-Key is still running")
         };
-        let until = tokio::time::Instant::now() + IDEMPOTENCY_WAIT;
+        let until = tokio::time::Instant::now() + self.shared.config.idempotency_wait;
         loop {
             match self.gate.enter(key.key) {
                 None => return Err(Refusal::new(Code::StoreUnavailable, "too many requests with keys are running")),

@@ -28,6 +28,8 @@ pub struct SendConfig {
     pub retention_days: Option<u32>,
     /// How long memory keeps a submitted part before the store does.
     pub spill_receipts_after: Duration,
+    /// How long the second of two identical requests waits for the answer of the first.
+    pub idempotency_wait: Duration,
     /// How long a graceful stop waits for answers.
     pub drain: Duration,
     /// The number that Bongsu's own messages come from (verification codes): one that the operator has registered.
@@ -48,6 +50,7 @@ impl Default for SendConfig {
             failover: FailoverPolicy::default(),
             retention_days: None,
             spill_receipts_after: Duration::from_secs(30),
+            idempotency_wait: Duration::from_secs(5),
             drain: Duration::from_secs(5),
             own_number: phone::parse_sender(OWN_NUMBER).expect("the default number has the form of one"),
             seed: 0,

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, Role};
+use crate::config::{self, Config, Role};
 use crate::failure::Failure;
 
 /// Where the first operator key is kept for its owner, inside the data directory.
@@ -132,6 +132,9 @@ pub async fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store,
     let mut options = Options::new(&config.data, clock);
     options.key_file.clone_from(&config.security.key_file);
     options.node = config.node;
+    if let config::Store::Sqlite { pages_max } = &config.store {
+        options.pages_max = *pages_max;
+    }
     let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
     let opened = opened.map_err(|error| Failure::fault(format!("opening the store: {error}")))?;
     opened.map_err(|error| store_fault(&config.data, &error))
@@ -187,6 +190,7 @@ fn send_config(config: &Config, clock: &dyn Clock) -> SendConfig {
         failover: config.failover.policy(),
         retention_days: config.send.retention_days,
         spill_receipts_after: config.send.spill_receipts_after,
+        idempotency_wait: config.send.idempotency_wait,
         drain: config.stop,
         own_number: config.send.own_number,
         // Only jitter hangs on it: two processes that start at the same time must not move in step.

@@ -28,7 +28,7 @@ fn nothing_is_needed() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.data, PathBuf::from("data"));
     assert_eq!(config.roles, Role::ALL);
-    assert!(matches!(config.store, Store::Sqlite));
+    assert!(matches!(config.store, Store::Sqlite { pages_max: None }));
     assert!(Lane::ALL.iter().all(|lane| matches!(config.queue.of(*lane), Queue::Inprocess)));
     assert_eq!(config.send.receipt_deadline, Duration::from_secs(25 * 3600));
     assert_eq!(config.failover.policy(), bongsu_domain::FailoverPolicy::default());

@@ -285,6 +285,18 @@ fn operation() -> Value {
         "Parked": object(&["messageId", "parkedAt", "reason"], json!({
             "messageId": text(), "account": text(), "parkedAt": time(), "reason": text(),
         })),
+        "Totals": object(
+            &["accepted", "missing", "doubleFinal", "doubleCharge", "ledgerMismatch", "unknownAttempts", "orphanReceipts"],
+            json!({
+                "accepted": counted("Messages that were promised"),
+                "missing": counted("Promised messages that are not there"),
+                "doubleFinal": counted("Messages that more than one receipt made final"),
+                "doubleCharge": counted("Units charged or refunded beyond what is due"),
+                "ledgerMismatch": counted("Balances that are not the sum of their entries, and money that the entries lack"),
+                "unknownAttempts": counted("Attempts that are or were unknown"),
+                "orphanReceipts": counted("Receipts that no attempt wants"),
+            }),
+        ),
         "Live": object(&["status"], json!({"status": {"const": "live"}})),
         "Ready": object(&["status", "checks"], json!({
             "status": {"enum": ["ready", "not ready"]},
@@ -294,7 +306,7 @@ fn operation() -> Value {
         })),
         "OpenApi": {"type": "object"},
         "Problem": object(&["type", "title", "status", "code", "detail", "errors", "requestId", "retryable"], json!({
-            "type": {"type": "string", "format": "uri-reference"},
+            "type": {"type": "string", "pattern": "^urn:bongsu:code:UM[0-9]{4}$"},
             "title": text(),
             "status": whole(),
             "code": code(),
@@ -333,6 +345,10 @@ fn text() -> Value {
 
 fn whole() -> Value {
     json!({"type": "integer"})
+}
+
+fn counted(description: &str) -> Value {
+    json!({"type": "integer", "minimum": 0, "description": description})
 }
 
 fn flag() -> Value {

@@ -1,6 +1,6 @@
 //! `/v1/relays`: relays (중계사) are rows; adding one is enough to receive traffic.
 
-use bongsu_domain::{Code, Secret};
+use bongsu_domain::{Code, RelayId, Secret};
 use bongsu_store::relays::{self, BINDS_MAX, NewRelay, RATE_MAX, RelayPatch, RelayRow, RelaySettings, WINDOW_MAX};
 
 use crate::call::Call;
@@ -54,7 +54,7 @@ pub async fn update_relay(call: Call) -> Result<Reply, Problem> {
             settings: settings(fields),
         })
     })?;
-    let id = relays::by_name(call.app.service.store(), &call.parameter).await?.id;
+    let id = find(&call).await?.id;
     let relay = relays::patch(call.app.service.store(), id, patch).await?;
     call.app.service.relays_changed().await;
     Ok(Reply::json(200, &show(&call, &relay)))
@@ -69,16 +69,25 @@ pub async fn list_relays(call: Call) -> Result<Reply, Problem> {
 
 /// Reads a relay.
 pub async fn find_relay(call: Call) -> Result<Reply, Problem> {
-    let relay = relays::by_name(call.app.service.store(), &call.parameter).await?;
+    let relay = find(&call).await?;
     Ok(Reply::json(200, &show(&call, &relay)))
 }
 
 /// Deletes a relay.
 pub async fn delete_relay(call: Call) -> Result<Reply, Problem> {
-    let id = relays::by_name(call.app.service.store(), &call.parameter).await?.id;
+    let id = find(&call).await?.id;
     relays::delete(call.app.service.store(), id).await?;
     call.app.service.relays_changed().await;
     Ok(Reply::empty(204))
+}
+
+/// The relay of the path, by its name or its id: a name has no underscore, so it is never an id.
+async fn find(call: &Call) -> Result<RelayRow, Problem> {
+    let store = call.app.service.store();
+    Ok(match call.parameter.parse::<RelayId>() {
+        Ok(id) => relays::get(store, id).await?,
+        Err(_) => relays::by_name(store, &call.parameter).await?,
+    })
 }
 
 fn rate(fields: &mut Fields<'_, '_, '_>) -> Option<i64> {

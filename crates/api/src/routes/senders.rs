@@ -1,12 +1,8 @@
 //! `/v1/senders`: sender numbers (발신번호) and the proof that they are the account's own.
 
-use std::time::Duration;
-
-use bongsu_domain::{AccountId, ChannelChoice, Code, Lane, Secret, SenderId, Timestamp, phone};
-use bongsu_send::{Draft, Refusal};
+use bongsu_domain::{AccountId, Code, SenderId, Timestamp, phone};
 use bongsu_store::senders::{self, IssuedCode, SenderRow, Verified};
 
-use crate::app::Codes;
 use crate::call::Call;
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -33,7 +29,7 @@ pub async fn create_sender(call: Call) -> Result<Reply, Problem> {
         Ok(expires) => expires,
         Err(problem) => {
             // The number is registered all the same: the code can be asked for again, or an operator approves.
-            tracing::warn!(code = problem.code.as_str(), "sending the code of a new sender number");
+            tracing::info!(code = problem.code.as_str(), "a new sender number got no code");
             None
         }
     };
@@ -51,10 +47,10 @@ pub async fn send_sender_code(call: Call) -> Result<Reply, Problem> {
 /// none when the number needs no code.
 async fn issue(call: &Call, sender: &SenderRow) -> Result<Option<Timestamp>, Problem> {
     let service = &call.app.service;
-    let Some(codes) = &call.app.config.codes else {
-        let detail = "this installation sends no codes; ask its operator to approve the number";
+    if !receives_texts(sender) {
+        let detail = "no text can reach this number; ask the operator to approve it on its papers";
         return Err(Problem::new(Code::FeatureNotEnabled, detail));
-    };
+    }
     let now = call.app.clock.now();
     match senders::issue_code(service.store(), sender.account, sender.id).await? {
         IssuedCode::AlreadyActive => Ok(None),
@@ -63,38 +59,15 @@ async fn issue(call: &Call, sender: &SenderRow) -> Result<Option<Timestamp>, Pro
             ..Problem::new(Code::RateLimited, "codes for this number were sent too often")
         }),
         IssuedCode::Sent { code, expires } => {
-            let draft = code_message(codes, sender, &code, expires.since(now));
-            service.send_one(codes.account, draft, None).await.map_err(unsent)?;
+            service.send_code(&sender.number, &code, expires).await?;
             Ok(Some(expires))
         }
     }
 }
 
-fn code_message(codes: &Codes, sender: &SenderRow, code: &Secret, life: Duration) -> Draft {
-    Draft {
-        channel: ChannelChoice::Sms,
-        lane: Lane::Auth,
-        to: sender.number.national().to_owned(),
-        from: codes.from.national().to_owned(),
-        text: format!("[Bongsu] 발신번호 인증번호는 {} 입니다.", code.expose()).into(),
-        subject: None,
-        variables: Vec::new(),
-        client_ref: None,
-        bill_code: None,
-        labels: Vec::new(),
-        expires_in: Some(life),
-    }
-}
-
-/// What is wrong with our own message is none of the caller's fields.
-fn unsent(refusal: Refusal) -> Problem {
-    match refusal.code {
-        Code::StoreUnavailable | Code::StorageFull => refusal.into(),
-        code => {
-            tracing::warn!(code = code.as_str(), "a code could not be sent");
-            Problem::new(Code::FeatureNotEnabled, "no code can be sent to this number; ask the operator to approve it")
-        }
-    }
+/// Land lines and service numbers (대표번호) receive none.
+fn receives_texts(sender: &SenderRow) -> bool {
+    phone::parse_recipient(sender.number.national()).is_ok()
 }
 
 /// Checks the code.

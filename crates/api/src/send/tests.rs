@@ -81,7 +81,7 @@ fn rows_share_the_text_of_the_defaults() {
 #[test]
 fn a_bad_row_does_not_hide_its_neighbours() {
     let body = json!({
-        "defaults": {"from": "02", "text": "t"},
+        "defaults": {"from": "021234567", "text": "t"},
         "messages": [{"to": "1"}, {"to": 2, "toto": 1}, ["sms", "auth", "3"], {}, {"to": "5"}],
     });
     let batch = read_batch(body.to_string().as_bytes(), false).expect("a batch");
@@ -240,6 +240,27 @@ fn a_refused_batch_tells_of_its_rows_too() {
     let problem = read_batch(body.to_string().as_bytes(), false).expect_err("a bad mode");
     let fields: Vec<_> = problem.errors.iter().map(|f| (f.index, f.field.as_str())).collect();
     assert_eq!(fields, [(None, "mode"), (Some(0), "to"), (Some(0), "from"), (Some(0), "text")]);
+}
+
+#[test]
+fn a_row_with_a_wrong_field_also_tells_of_its_numbers_and_text() {
+    let table = [
+        (json!({"to": "1", "from": "021234567", "text": "🙂", "lane": "x"}), vec!["lane", "to", "text"]),
+        (json!({"to": "1", "text": "t"}), vec!["from", "to"]),
+        (json!({"to": 1, "from": "1", "text": " "}), vec!["to", "from", "text"]),
+        (json!({"to": "01012345678", "from": "021234567", "text": "#{a}", "variables": {"a": 1}}), vec!["variables.a"]),
+        (json!({"to": "01012345678", "from": "021234567", "text": "#{a}", "sendAt": 1}), vec!["sendAt", "variables.a"]),
+    ];
+    for (row, fields) in table {
+        let problem = read_message(row.to_string().as_bytes()).expect_err(&row.to_string());
+        let found: Vec<_> = problem.errors.iter().map(|finding| finding.field.as_str()).collect();
+        assert_eq!(found, fields, "{row}");
+        let batch = json!({"messages": [row]}).to_string();
+        let rows = read_batch(batch.as_bytes(), false).expect("only rows are wrong").rows;
+        let findings = rows[0].as_ref().expect_err("the row is wrong");
+        assert!(findings.iter().all(|finding| finding.index == Some(0)), "{findings:?}");
+        assert_eq!(findings.len(), fields.len());
+    }
 }
 
 #[test]

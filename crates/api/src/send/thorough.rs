@@ -95,19 +95,46 @@ pub fn json(body: &str) -> Result<Node<'_>, Problem> {
 fn row(node: &Node<'_>, place: Place<'_>, defaults: &Part, lane: Lane) -> RowRead {
     let mut found = Vec::new();
     let part = part(node, place, &mut found);
-    match part.over(defaults, lane) {
-        Ok(draft) if found.is_empty() => Ok(draft),
-        Ok(_) => Err(found),
-        Err(missing) => {
-            for name in missing {
-                // A field of a wrong type is there, and its finding says so already.
-                if matches!(node, Node::Map(_)) && !found.iter().any(|finding| finding.field == name) {
-                    found.push(place.finding(name, Code::BadRequest, "is required"));
-                }
+    let missing = match part.clone().over(defaults, lane) {
+        Ok(draft) if found.is_empty() => return Ok(draft),
+        Ok(_) => Vec::new(),
+        Err(missing) => missing,
+    };
+    if matches!(node, Node::Map(_)) {
+        for name in missing {
+            // A field of a wrong type is there, and its finding says so already.
+            if !found.iter().any(|finding| finding.field == name) {
+                found.push(place.finding(name, Code::BadRequest, "is required"));
             }
-            Err(found)
         }
+        found.extend(more(part, defaults, lane, place, &found));
     }
+    Err(found)
+}
+
+/// What the rules say of the fields that could be read, beside those that could not.
+fn more(part: Part, defaults: &Part, lane: Lane, place: Place<'_>, found: &[Finding]) -> Vec<Finding> {
+    // What is missing was found already; an empty value stands in for it.
+    let defaults = Part {
+        to: Some(defaults.to.clone().unwrap_or_default()),
+        from: Some(defaults.from.clone().unwrap_or_default()),
+        text: Some(defaults.text.clone().unwrap_or_else(|| "".into())),
+        ..defaults.clone()
+    };
+    let spoiled = |field: &str| {
+        let root = |field: &str| field.split('.').next().unwrap_or_default().to_owned();
+        found.iter().any(|finding| root(&finding.field) == root(field))
+    };
+    // The length of a text hangs on its variables, its channel and its title, and those on the text.
+    let text_fields = ["text", "variables", "channel", "subject"];
+    let text_spoiled = text_fields.into_iter().any(spoiled);
+    let Ok(draft) = part.over(&defaults, lane) else { return Vec::new() };
+    let sound = |finding: &Finding| {
+        let is_text = text_fields.iter().any(|field| finding.field.split('.').next() == Some(field));
+        !spoiled(&finding.field) && !(is_text && text_spoiled)
+    };
+    let findings = bongsu_send::check(&draft).into_iter().filter(sound);
+    findings.map(|finding| Finding { index: place.index, ..finding }).collect()
 }
 
 fn part(node: &Node<'_>, place: Place<'_>, found: &mut Vec<Finding>) -> Part {

@@ -7,7 +7,6 @@ use bongsu_store::senders::{self, IssuedCode};
 use serde_json::{Value, json};
 
 use super::world::World;
-use crate::{ApiConfig, Codes};
 
 #[tokio::test]
 async fn an_operator_sets_up_an_account() {
@@ -136,7 +135,7 @@ async fn no_key_makes_one_that_may_do_more() {
 }
 
 #[tokio::test]
-async fn a_sender_number_needs_an_operator_where_no_codes_are_sent() {
+async fn a_land_line_gets_no_code_and_needs_an_operator() {
     let world = World::new().await;
     let (_, key) = world.account("a", &[KeyScope::Manage]).await;
     let sender = world.call("POST", "/v1/senders", &key, json!({"number": "02-123-4567"})).await.good(201);
@@ -160,19 +159,16 @@ async fn a_sender_number_needs_an_operator_where_no_codes_are_sent() {
 
 #[tokio::test]
 async fn a_sender_number_is_proved_by_the_code_it_received() {
-    let mut world = World::new().await;
-    let (house, _) = world.sending_account("bongsu").await;
-    let from = bongsu_domain::phone::parse_sender("021234567").expect("a number");
-    world.behind(ApiConfig { codes: Some(Codes { account: house, from }), ..ApiConfig::default() });
+    let world = World::new().await;
     let (account, key) = world.account("a", &[KeyScope::Manage]).await;
     let sender = world.call("POST", "/v1/senders", &key, json!({"number": "010-2345-6789"})).await.good(201);
     assert_eq!(sender["codeSent"], true);
     assert!(sender["codeExpiresAt"].is_string());
     let path = format!("/v1/senders/{}", sender["id"].as_str().expect("an id"));
 
-    let messages = format!("/v1/messages?account={house}&recipient=01023456789");
-    let messages = world.call("GET", &messages, &world.operator, Value::Null).await.good(200);
+    let messages = world.call("GET", "/v1/messages", &world.operator, Value::Null).await.good(200);
     assert_eq!(messages["items"].as_array().map(Vec::len), Some(1), "the code is a message of the house");
+    assert_eq!(messages["items"][0]["to"], "01023456789");
     assert_eq!(messages["items"][0]["lane"], "auth");
 
     let soon = world.call("POST", &format!("{path}/code"), &key, Value::Null).await;
@@ -217,4 +213,35 @@ async fn lists_go_on_where_they_ended() {
     assert_eq!(seen.refusal(), (400, "UM1001"));
     let seen = world.call("GET", "/v1/accounts?page=2", &world.operator, Value::Null).await;
     assert_eq!((seen.refusal(), seen.body["errors"][0]["field"].clone()), ((400, "UM1001"), json!("page")));
+}
+
+#[tokio::test]
+async fn a_relay_is_found_by_its_name_and_by_its_id() {
+    let world = World::new().await;
+    let relay = json!({"name": "kt", "address": "127.0.0.1:1", "systemId": "a", "password": "b"});
+    let relay = world.call("POST", "/v1/relays", &world.operator, relay).await.good(201);
+    let by_id = format!("/v1/relays/{}", relay["id"].as_str().expect("an id"));
+    for path in ["/v1/relays/kt", &by_id] {
+        let found = world.call("PATCH", path, &world.operator, json!({"window": 7})).await.good(200);
+        assert_eq!((found["id"].clone(), found["window"].clone()), (relay["id"].clone(), json!(7)));
+    }
+    world.call("DELETE", &by_id, &world.operator, Value::Null).await.good(204);
+    for path in ["/v1/relays/kt", &by_id] {
+        assert_eq!(world.call("GET", path, &world.operator, Value::Null).await.refusal(), (404, "UM1011"));
+    }
+}
+
+#[tokio::test]
+async fn the_audit_counts_what_was_promised() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let message = json!({"to": "01012345678", "from": "021234567", "text": "hi"});
+    world.call("POST", "/v1/messages", &key, message).await.good(202);
+    let totals = world.call("GET", "/v1/audit", &world.operator, Value::Null).await.good(200);
+    let clean = json!({
+        "accepted": 1, "missing": 0, "doubleFinal": 0, "doubleCharge": 0, "ledgerMismatch": 0,
+        "unknownAttempts": 0, "orphanReceipts": 0,
+    });
+    assert_eq!(totals, clean);
+    assert_eq!(world.call("GET", "/v1/audit", &key, Value::Null).await.refusal(), (403, "UM1003"));
 }

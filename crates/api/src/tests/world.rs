@@ -65,12 +65,6 @@ impl World {
         Self { router: router(&app), app, operator: operator.expose().to_owned(), clock, _directory: directory }
     }
 
-    /// The same service behind other limits.
-    pub fn behind(&mut self, config: ApiConfig) {
-        self.app = App::new(self.app.service.clone(), self.clock.clone(), config);
-        self.router = router(&self.app);
-    }
-
     /// An account that can send: a key with all scopes, 1,000 points, and the active sender number 021234567.
     pub async fn sending_account(&self, name: &str) -> (AccountId, String) {
         let all = [KeyScope::Send, KeyScope::Read, KeyScope::Numbers, KeyScope::Manage];

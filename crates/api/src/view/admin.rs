@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bongsu_domain::{AccountId, Channel, KeyId, RelayId, SenderId, Timestamp, Unit};
 use bongsu_store::accounts::AccountRow;
+use bongsu_store::audit;
 use bongsu_store::distributions::DistributionRow;
 use bongsu_store::keys::{KeyRow, NewKey};
 use bongsu_store::relays::{RelayRow, RelaySettings};
@@ -297,5 +298,33 @@ impl Ready {
     /// Whether every check is fine.
     pub fn is_ready(&self) -> bool {
         self.checks.iter().all(|check| check.ok)
+    }
+}
+
+/// What the store counts by itself.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    accepted: u64,
+    missing: u64,
+    double_final: u64,
+    double_charge: u64,
+    ledger_mismatch: u64,
+    unknown_attempts: u64,
+    orphan_receipts: u64,
+}
+
+impl Totals {
+    /// Shows the counts.
+    pub fn new(totals: &audit::Totals) -> Self {
+        Self {
+            accepted: totals.accepted,
+            missing: totals.missing,
+            double_final: totals.double_final,
+            double_charge: totals.double_charge,
+            ledger_mismatch: totals.ledger_mismatch,
+            unknown_attempts: totals.unknown_attempts,
+            orphan_receipts: totals.orphan_receipts,
+        }
     }
 }

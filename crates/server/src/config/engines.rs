@@ -13,7 +13,10 @@ const FEATURES: &[&str] = &[];
 #[derive(Debug, Clone)]
 pub enum Store {
     /// Files in the data directory.
-    Sqlite,
+    Sqlite {
+        /// Pages of 4 KiB that each file may grow to; `None` means as many as the disk holds.
+        pages_max: Option<u32>,
+    },
     /// MariaDB, MySQL and what speaks their protocol.
     Mysql {
         /// `mysql://user:password@host:3306/database`.
@@ -182,7 +185,15 @@ pub(super) fn store(r: &mut Reader) -> Store {
             url: r.secret("store.url", MYSQL_URL, "Address of the database."),
             connections: r.number("store.connections", 8, 1..=256, "Connections of the pool."),
         },
-        _ => Store::Sqlite,
+        _ => {
+            let pages: u32 = r.number(
+                "store.pages_max",
+                0,
+                0..=u32::MAX,
+                "Pages of 4 KiB that each database file may grow to; beyond, requests are answered as on a full disk. 0 means no limit.",
+            );
+            Store::Sqlite { pages_max: (pages > 0).then_some(pages) }
+        }
     }
 }
 

@@ -146,6 +146,8 @@ pub struct Send {
     pub retention_days: Option<u32>,
     /// How long memory keeps a submitted part before the store does.
     pub spill_receipts_after: Duration,
+    /// How long the second of two requests with one Idempotency-Key waits for the answer of the first.
+    pub idempotency_wait: Duration,
     /// The number that Bongsu's own messages come from (verification codes).
     pub own_number: PhoneNumber,
 }
@@ -383,6 +385,12 @@ fn send(r: &mut Reader) -> Send {
             30_000,
             0..=86_400_000,
             "How long memory keeps a submitted part that waits for its receipt before the store does, in milliseconds.",
+        ),
+        idempotency_wait: r.millis(
+            "send.idempotency_wait_ms",
+            5_000,
+            0..=60_000,
+            "How long the second of two requests with one Idempotency-Key waits for the answer of the first, in milliseconds.",
         ),
         unknown_wait: r.millis("send.unknown_wait_ms", 60_000, 0..=86_400_000, "How long a message whose attempt is unknown waits for its receipt before it is sent again, in milliseconds; auth does not wait."),
         receipt_deadline: r.millis("send.receipt_deadline_ms", 90_000_000, 1_000..=1_209_600_000, "How long a submitted message waits for its receipt before it ends expired, in milliseconds."),
