@@ -1,7 +1,7 @@
 //! Counting what was promised against what is there, in reads short enough for a running server.
 
-use bongsu_domain::Status;
 use bongsu_domain::id::id_day;
+use bongsu_domain::{MessageId, RequestId, Status};
 
 use crate::error::Error;
 use crate::readers::Reader;
@@ -91,13 +91,23 @@ fn count_runs(reader: &mut Reader, after: i64) -> Result<(Option<i64>, Counted),
     Ok((runs.last().map(|run| run.first), counted))
 }
 
+/// Sum of the entries with a cause in `[from, to)`; causes sort by time, as ids and days do.
+fn moved(live: &rusqlite::Connection, from: &str, to: &str) -> Result<i64, Error> {
+    let mut sum = live.prepare_cached("SELECT COALESCE(SUM(amount), 0) FROM ledger WHERE cause >= ? AND cause < ?")?;
+    Ok(sum.query_row((from, to), |row| row.get(0))?)
+}
+
 fn conclude(reader: &mut Reader, sum: &Counted) -> Result<Totals, Error> {
     let live = &reader.live;
     let number = |sql: &str| -> Result<i64, Error> { Ok(live.query_row(sql, [], |row| row.get(0))?) };
     let accepted = number("SELECT COALESCE(SUM(accepted), 0) FROM requests")?.unsigned_abs();
     let cost = number("SELECT COALESCE(SUM(amount), 0) FROM requests")?;
-    let charged = -number("SELECT COALESCE(SUM(amount), 0) FROM ledger WHERE cause LIKE 'request:%'")?;
-    let refunded = number("SELECT COALESCE(SUM(amount), 0) FROM ledger WHERE cause LIKE 'settle:%'")?;
+    // The ledger outlives what retention drops: only what belongs to the requests and runs that are left is compared.
+    let oldest = number("SELECT COALESCE(MIN(id), 0) FROM requests")?;
+    let charged = -(moved(live, &format!("request:{}", RequestId(oldest)), "request:bau")?
+        + moved(live, &format!("request:{}", MessageId(oldest)), "request:msh")?);
+    let day = id_day(number("SELECT COALESCE(MIN(first), 0) FROM runs")?);
+    let refunded = moved(live, &format!("settle:{day}:"), "settle;")?;
     let over = |is: i64, should: i64| (is - should).max(0).unsigned_abs();
     let lacking_rows = accepted.saturating_sub(sum.promised) + sum.promised.saturating_sub(sum.present);
     let short = over(cost, charged) + over(sum.owed_back, refunded);
