@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::error::{Error, Kind};
 use crate::index::Keys;
-use crate::rows::Run;
+use crate::rows::{self, Run};
 use crate::tx::Tx;
 use crate::wallet;
 
@@ -86,6 +86,7 @@ pub struct Single {
     pub(crate) answer: Option<MakeAnswer>,
     pub(crate) reply: Option<oneshot::Sender<SingleReply>>,
     pub(crate) outcome: Option<Result<(i64, Vec<u8>), Refused>>,
+    pub(crate) failed: Option<Error>,
 }
 
 impl Single {
@@ -93,7 +94,9 @@ impl Single {
         let result = match (committed, self.outcome.take()) {
             (Ok(()), Some(outcome)) => Ok(outcome),
             (Err(error), _) => Err(error),
-            (Ok(()), None) => Err(Error::new(Kind::Unavailable, "the message was not written")),
+            (Ok(()), None) => {
+                Err(self.failed.take().unwrap_or_else(|| Error::new(Kind::Unavailable, "the message was not written")))
+            }
         };
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(result);
@@ -107,7 +110,15 @@ pub(crate) fn write_singles(tx: &mut Tx<'_>, singles: &mut [Box<Single>]) -> Res
     let mut purses = Purses::default();
     for same in singles.chunk_by_mut(|a, b| (a.lane, a.account) == (b.lane, b.account)) {
         for chunk in same.chunks_mut(RUN_MAX) {
-            write_run(tx, chunk, &mut purses)?;
+            match write_run(tx, chunk, &mut purses) {
+                // Without ids nothing of the run is written; the rest of the commit needs none.
+                Err(error) if error.kind() == Kind::ClockBehind => {
+                    for single in chunk.iter_mut().filter(|s| s.outcome.is_none()) {
+                        single.failed = Some(error.clone());
+                    }
+                }
+                written => written?,
+            }
         }
     }
     Ok(())
@@ -133,8 +144,7 @@ fn write_run(tx: &mut Tx<'_>, chunk: &mut [Box<Single>], purses: &mut Purses) ->
     let day = id_day(first);
     let accepted_ms = id_millis(first);
     let mut expires = i64::MAX;
-    let mut id = first;
-    for single in chunk.iter_mut().filter(|s| s.outcome.is_none()) {
+    for (id, single) in (first..).zip(chunk.iter_mut().filter(|s| s.outcome.is_none())) {
         expires = expires.min(accepted_ms + single.message.expires_ms);
         write_message(tx, day, id, account, 0, lane, &single.message)?;
         write_single_request(tx, id, account, &single.message)?;
@@ -148,7 +158,6 @@ fn write_run(tx: &mut Tx<'_>, chunk: &mut [Box<Single>], purses: &mut Purses) ->
             put_answer(tx, key, status, &body, accepted_ms)?;
         }
         single.outcome = Some(Ok((id, body)));
-        id += 1;
     }
     let slice = Slice { first, count: count as u32, lane, expires };
     write_slice_row(tx, day, &slice, 0)?;
@@ -456,6 +465,9 @@ pub struct BatchCommit {
 
 /// The small transaction that makes a batch exist: key, charge, request, runs.
 pub(crate) fn commit_batch(tx: &mut Tx<'_>, batch: &BatchCommit) -> Result<Result<(), Refused>, Error> {
+    for slice in &batch.slices {
+        staged_still(tx, slice)?;
+    }
     if let Some((key, status, body)) = &batch.idempotency {
         if let Some(seen) = seen(tx.live, key)? {
             return Ok(Err(Refused::Seen(seen)));
@@ -493,9 +505,26 @@ pub(crate) fn commit_batch(tx: &mut Tx<'_>, batch: &BatchCommit) -> Result<Resul
     Ok(Ok(()))
 }
 
-/// Removes slices whose request was refused or never came.
+/// Refuses a slice that was cleaned away because its request took too long.
+fn staged_still(tx: &mut Tx<'_>, slice: &Slice) -> Result<(), Error> {
+    let there: i64 = tx
+        .days
+        .peek(id_day(slice.first))?
+        .db
+        .prepare_cached("SELECT COUNT(*) FROM slices WHERE first = ? AND count = ?")?
+        .query_row((slice.first, slice.count), |row| row.get(0))?;
+    if there == 0 {
+        return Err(Error::new(Kind::Unavailable, "the staged rows of this batch are gone; send it again"));
+    }
+    Ok(())
+}
+
+/// Removes slices whose request was refused or never came. One that exists by now stays.
 pub(crate) fn discard(tx: &mut Tx<'_>, slices: &[(i64, u32)]) -> Result<(), Error> {
     for &(first, count) in slices {
+        if rows::run_of(tx.live, first)?.is_some() {
+            continue;
+        }
         let db = &tx.days.get(id_day(first))?.db;
         let last = first + i64::from(count) - 1;
         db.prepare_cached("DELETE FROM messages WHERE id BETWEEN ? AND ?")?.execute((first, last))?;

@@ -183,9 +183,11 @@ pub(crate) struct Left {
     pub(crate) relay: u8,
 }
 
-/// Claims that an earlier incarnation left, with their messages.
+/// Claims that an earlier incarnation left, with their messages. The newest first: an older one with the same message is
+/// about an attempt that is over.
 pub(crate) fn left_over(live: &Connection, limit: u32) -> Result<Vec<(i64, Lane, Vec<Left>)>, Error> {
-    let mut statement = live.prepare_cached("SELECT id, lane, first, relays, ids FROM claims ORDER BY id LIMIT ?")?;
+    let mut statement =
+        live.prepare_cached("SELECT id, lane, first, relays, ids FROM claims ORDER BY id DESC LIMIT ?")?;
     let mut rows = statement.query([limit])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {

@@ -13,6 +13,8 @@ use crate::migrate;
 
 /// Entries kept in memory before they are written as one sorted run.
 const TAIL_MAX: usize = 200_000;
+/// Newest days whose tail stays in memory; older ones are written out, however short their tail.
+pub(crate) const DAYS_IN_MEMORY: usize = 2;
 /// Runs of one file before they are merged into one.
 const RUNS_MAX: i64 = 64;
 
@@ -63,10 +65,13 @@ impl Index {
 
     /// A day whose tail is due to be written.
     pub(crate) fn full(&self) -> Option<Day> {
-        self.tails()
-            .iter()
-            .find(|(_, tail)| tail.fresh.len() >= TAIL_MAX && tail.leaving.is_empty())
-            .map(|(day, _)| *day)
+        let tails = self.tails();
+        let recent = tails.keys().rev().nth(DAYS_IN_MEMORY - 1).copied();
+        let due = |day: Day, tail: &DayTail| {
+            let over = recent.is_some_and(|recent| day < recent) && !tail.fresh.is_empty();
+            (over || tail.fresh.len() >= TAIL_MAX) && tail.leaving.is_empty()
+        };
+        tails.iter().find(|(day, tail)| due(**day, tail)).map(|(day, _)| *day)
     }
 
     /// Writes the tail of one day as a sorted run.
@@ -80,8 +85,13 @@ impl Index {
             tail.leaving.clone()
         };
         let written = self.write_run(day, &keys);
-        if written.is_ok() {
-            self.tails().entry(day).or_default().leaving = Vec::new();
+        let mut tails = self.tails();
+        let tail = tails.entry(day).or_default();
+        let mut left = std::mem::take(&mut tail.leaving);
+        if written.is_err() {
+            // They are due again with the next commit.
+            left.append(&mut tail.fresh);
+            tail.fresh = left;
         }
         written
     }
@@ -147,7 +157,11 @@ impl Index {
         if !path.exists() {
             return Ok(None);
         }
-        files::open_reader(&path).map(Some)
+        let db = files::open_reader(&path)?;
+        // Between making the file and its tables there is a moment, in which a search may come or a crash.
+        let ready: i64 =
+            db.query_row("SELECT COUNT(*) FROM sqlite_master WHERE name = 'flushed'", [], |row| row.get(0))?;
+        Ok((ready > 0).then_some(db))
     }
 
     /// Ids in `[from, to]` that may have the key, newest first, at most `limit`.

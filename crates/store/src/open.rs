@@ -1,16 +1,15 @@
 //! Opening a data directory: lock, key file, schema, what a crash left, and the threads.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use bongsu_domain::{Clock, Day, IdGen};
+use bongsu_domain::{Clock, Day, IdGen, Timestamp};
 use rusqlite::Connection;
 
 use crate::error::{Error, Kind};
 use crate::files::{self, Layout};
-use crate::index::Index;
+use crate::index::{DAYS_IN_MEMORY, Index};
 use crate::keys;
 use crate::metrics::Metrics;
 use crate::migrate;
@@ -72,11 +71,16 @@ pub(crate) fn open(options: Options) -> Result<Store, Error> {
     let ids = Arc::new(Mutex::new(resume_ids(&layout, &live, options.node)?));
     let mut days = Days::new(layout.clone(), index.clone(), options.pages_max);
     let now = options.clock.now();
-    for day in layout.days()?.into_iter().rev().take(2) {
-        index.rebuild(day, &days.peek(day)?.db)?;
+    let all = layout.days()?;
+    let (old, recent) = all.split_at(all.len().saturating_sub(DAYS_IN_MEMORY));
+    for day in recent {
+        index.rebuild(*day, &days.peek(*day)?.db)?;
+    }
+    for day in old {
+        index.rebuild_to_end(*day, &files::open_writer(&layout.day(*day), migrate::DAY)?)?;
     }
     let since = now.minus(STAGED_LOOK_BACK);
-    let staged = recovery::orphan_slices(&layout, &live, since, &HashSet::new())?;
+    let staged = recovery::orphan_slices(&layout, &live, since, Timestamp::MAX)?;
     live = checkpointed(live)?;
     let mut files = Files::new(live, days, ids.clone())?;
     let mut tx = files.begin(now)?;
@@ -108,10 +112,10 @@ pub(crate) fn open_reading(options: Options) -> Result<Store, Error> {
         ids: Arc::new(Mutex::new(IdGen::new(options.node))),
         vault,
         metrics: Arc::default(),
-        clock: options.clock,
+        clock: options.clock.clone(),
         failed,
         admin_cache: Arc::default(),
-        staged: Mutex::default(),
+        cleaned_to: Mutex::new(options.clock.now()),
         generation: Default::default(),
         runs: Arc::default(),
         threads: Mutex::default(),
@@ -128,6 +132,7 @@ fn start(
     vault: Arc<Vault>,
     lock: std::fs::File,
 ) -> Result<Store, Error> {
+    let opened = options.clock.now();
     let inbox = Arc::new(Inbox::new());
     let runs: Arc<OnceLock<RunSink>> = Arc::default();
     let metrics = Arc::new(Metrics::default());
@@ -162,7 +167,7 @@ fn start(
         clock: options.clock,
         failed,
         admin_cache: Arc::new(keys::Cache::default()),
-        staged: Mutex::new(HashSet::new()),
+        cleaned_to: Mutex::new(opened),
         generation: Default::default(),
         runs,
         threads: Mutex::new(vec![thread, housekeeping]),
@@ -205,6 +210,8 @@ fn after_commit(
 ) -> Box<dyn Fn(&mut Files) + Send> {
     Box::new(move |files| {
         let fresh = std::mem::take(&mut files.fresh);
+        let rows = std::mem::take(&mut files.row_writes);
+        metrics.row_writes.fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
         if let Some(sink) = runs.get().filter(|_| !fresh.is_empty()) {
             sink(&fresh);
         }

@@ -161,11 +161,10 @@ fn along_runs(reader: &mut Reader, filter: &Filter) -> Result<FoundPage, Error> 
         scanned += (high - low + 1).max(1) as usize;
         if filter.request.is_none_or(|request| request == run.request)
             && filter.lane.is_none_or(|lane| lane == run.lane)
+            && let Some(next) = take_rows(reader, filter, &run, low, high, &mut page)?
         {
-            if let Some(next) = take_rows(reader, filter, &run, low, high, &mut page)? {
-                page.next = Some(next);
-                return Ok(page);
-            }
+            page.next = Some(next);
+            return Ok(page);
         }
         to = run.first - 1;
     }

@@ -77,6 +77,8 @@ type Read = Box<dyn FnOnce(&mut Reader) + Send>;
 struct Line {
     waiting: std::collections::VecDeque<Read>,
     closed: bool,
+    /// Raised when day files were removed.
+    removed: u64,
 }
 
 /// The reading threads.
@@ -86,7 +88,8 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn start(layout: &Layout, threads: usize, name: &str) -> Result<Self, Error> {
-        let line = Arc::new((Mutex::new(Line { waiting: Default::default(), closed: false }), Condvar::new()));
+        let line =
+            Arc::new((Mutex::new(Line { waiting: Default::default(), closed: false, removed: 0 }), Condvar::new()));
         for _ in 0..threads {
             let reader = Reader::open(layout)?;
             let line = line.clone();
@@ -114,6 +117,11 @@ impl Readers {
         receiver.await.map_err(|_| Error::new(Kind::Unavailable, "the reader stopped"))?
     }
 
+    /// Makes every thread close its day files before its next read.
+    pub(crate) fn forget_days(&self) {
+        self.line.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).removed += 1;
+    }
+
     pub(crate) fn close(&self) {
         self.line.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).closed = true;
         self.line.1.notify_all();
@@ -121,12 +129,13 @@ impl Readers {
 }
 
 fn serve(mut reader: Reader, line: &(Mutex<Line>, Condvar)) {
+    let mut known = 0;
     loop {
-        let work = {
+        let (work, removed) = {
             let mut waiting = line.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             loop {
                 if let Some(work) = waiting.waiting.pop_front() {
-                    break work;
+                    break (work, waiting.removed);
                 }
                 if waiting.closed {
                     return;
@@ -134,6 +143,10 @@ fn serve(mut reader: Reader, line: &(Mutex<Line>, Condvar)) {
                 waiting = line.1.wait(waiting).unwrap_or_else(std::sync::PoisonError::into_inner);
             }
         };
+        if removed != known {
+            reader.days.clear();
+            known = removed;
+        }
         if let Ok(mut until) = reader.until.lock() {
             *until = Some(Instant::now() + READ_TIME_MAX);
         }

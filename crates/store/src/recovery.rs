@@ -1,7 +1,5 @@
 //! After a crash: claims that nobody holds any more, staged rows without a request, money that is not booked.
 
-use std::collections::HashSet;
-
 use bongsu_domain::id::{id_day, id_millis};
 use bongsu_domain::{Code, Lane, Status, Timestamp};
 
@@ -52,7 +50,14 @@ fn settle_message(
     todo: &mut Vec<Change>,
 ) -> Result<(), Error> {
     let now = tx.now.millis();
-    if row.attempt.attempt < left.attempt && left.relay == claims::ENDS_HERE {
+    let outcome = row.attempt.outcome;
+    if row.status == Status::Parked || row.attempt.attempt > left.attempt {
+        // An operator decides about it, or a later claim does.
+    } else if row.attempt.attempt == left.attempt && matches!(outcome, Some(Outcome::Submitted | Outcome::Uncertain)) {
+        spill(policy, row, todo);
+    } else if is_due(tx, left.id)? {
+        // It was put back, and waits for its next turn.
+    } else if row.attempt.attempt < left.attempt && left.relay == claims::ENDS_HERE {
         // It was claimed to be ended, not to be sent: whoever takes it next decides again.
         todo.push(Change::Due(due_now(now, lane, left.id, left.attempt, row)));
     } else if row.attempt.attempt < left.attempt {
@@ -69,13 +74,10 @@ fn settle_message(
             result: None,
         }));
         unknown(policy, lane, left, row, now, todo);
-    } else if row.attempt.outcome == Some(Outcome::Submitted) {
-        spill(policy, row, todo);
-    } else if !is_due(tx, left.id)? {
-        match row.attempt.outcome {
-            Some(Outcome::Unknown) => unknown(policy, lane, left, row, now, todo),
-            _ => todo.push(Change::Due(due_now(now, lane, left.id, left.attempt + 1, row))),
-        }
+    } else if outcome == Some(Outcome::Unknown) {
+        unknown(policy, lane, left, row, now, todo);
+    } else {
+        todo.push(Change::Due(due_now(now, lane, left.id, left.attempt + 1, row)));
     }
     Ok(())
 }
@@ -130,25 +132,26 @@ fn is_due(tx: &Tx<'_>, id: i64) -> Result<bool, Error> {
     Ok(count > 0)
 }
 
-/// Slices younger than `since` that no request claims, except those in `staged`.
+/// Slices staged in `[since, until)` that no request claims.
 pub(crate) fn orphan_slices(
     layout: &Layout,
     live: &rusqlite::Connection,
     since: Timestamp,
-    staged: &HashSet<i64>,
+    until: Timestamp,
 ) -> Result<Vec<(i64, u32)>, Error> {
-    let from = bongsu_domain::id::first_id_at(since);
+    let (from, to) = (bongsu_domain::id::first_id_at(since), bongsu_domain::id::first_id_at(until));
     let mut found = Vec::new();
     for day in layout.days()?.into_iter().filter(|day| *day >= since.kst_day()) {
         let db = files::open_reader(&layout.day(day))?;
-        let mut statement = db.prepare("SELECT first, count FROM slices WHERE first >= ? ORDER BY first")?;
-        let slices = statement.query_map([from], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?)))?;
+        let mut statement =
+            db.prepare("SELECT first, count FROM slices WHERE first >= ? AND first < ? ORDER BY first")?;
+        let slices = statement.query_map([from, to], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?)))?;
         for slice in slices {
             let (first, count) = slice?;
             let exists: i64 = live
                 .prepare_cached("SELECT COUNT(*) FROM runs WHERE first = ?")?
                 .query_row([first], |row| row.get(0))?;
-            if exists == 0 && !staged.contains(&first) {
+            if exists == 0 {
                 found.push((first, count));
             }
         }

@@ -1,6 +1,5 @@
 //! The handle that the program works with: every question and every write, each with its limits and errors.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use bongsu_domain::{AccountId, Clock, Day, IdGen, Lane, Timestamp};
@@ -41,7 +40,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) failed: watch::Receiver<Option<String>>,
     pub(crate) admin_cache: Arc<crate::keys::Cache>,
-    pub(crate) staged: Mutex<HashSet<i64>>,
+    /// Slices staged before are accepted, or gone.
+    pub(crate) cleaned_to: Mutex<Timestamp>,
     pub(crate) generation: std::sync::atomic::AtomicU64,
     pub(crate) runs: Arc<std::sync::OnceLock<RunSink>>,
     pub(crate) threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
@@ -163,8 +163,16 @@ impl Store {
         answer: MakeAnswer,
     ) -> SingleReply {
         let (reply, receiver) = oneshot::channel();
-        let single =
-            Single { account, lane, message, idempotency, answer: Some(answer), reply: Some(reply), outcome: None };
+        let single = Single {
+            account,
+            lane,
+            message,
+            idempotency,
+            answer: Some(answer),
+            reply: Some(reply),
+            outcome: None,
+            failed: None,
+        };
         self.inner.inbox.put(Job::Single(Box::new(single)), lane == Lane::Auth).map_err(|(_, error)| error)?;
         receiver.await.map_err(|_| Error::new(Kind::Unavailable, "the writer stopped"))?
     }
@@ -174,11 +182,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::write`].
     pub async fn stage(&self, stage: Stage) -> Result<Staged, Error> {
-        let staged = self.write_as(stage.lane == Lane::Auth, move |tx| accept::stage(tx, &stage)).await?;
-        if let (Some(slice), Ok(mut open)) = (staged.slice, self.inner.staged.lock()) {
-            open.insert(slice.first);
-        }
-        Ok(staged)
+        self.write_as(stage.lane == Lane::Auth, move |tx| accept::stage(tx, &stage)).await
     }
 
     /// Makes a staged batch exist.
@@ -187,12 +191,7 @@ impl Store {
     /// As for [`Store::write`]; a refusal is not an error.
     pub async fn commit_batch(&self, batch: BatchCommit) -> Result<Result<(), Refused>, Error> {
         let urgent = batch.slices.iter().all(|s| s.lane == Lane::Auth);
-        let firsts: Vec<i64> = batch.slices.iter().map(|s| s.first).collect();
-        let done = self.write_as(urgent, move |tx| accept::commit_batch(tx, &batch)).await;
-        if matches!(done, Ok(Ok(()))) {
-            self.unstage(&firsts);
-        }
-        done
+        self.write_as(urgent, move |tx| accept::commit_batch(tx, &batch)).await
     }
 
     /// Removes what was staged for a batch that is not to be.
@@ -200,20 +199,10 @@ impl Store {
     /// # Errors
     /// As for [`Store::write`]; the sweeper removes it then.
     pub async fn discard(&self, slices: Vec<accept::Slice>) -> Result<(), Error> {
-        let firsts: Vec<i64> = slices.iter().map(|s| s.first).collect();
         for slice in slices {
             self.write_as(false, move |tx| accept::discard(tx, &[(slice.first, slice.count)])).await?;
         }
-        self.unstage(&firsts);
         Ok(())
-    }
-
-    fn unstage(&self, firsts: &[i64]) {
-        if let Ok(mut open) = self.inner.staged.lock() {
-            for first in firsts {
-                open.remove(first);
-            }
-        }
     }
 
     /// What is stored under an idempotency key.
@@ -239,10 +228,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::write`].
     pub async fn apply(&self, changes: Vec<Change>) -> Result<Vec<bool>, Error> {
-        let rows = changes.len() as u64;
-        let done = self.write_as(false, move |tx| changes::apply(tx, &changes)).await;
-        self.inner.metrics.row_writes.fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
-        done
+        self.write_as(false, move |tx| changes::apply(tx, &changes)).await
     }
 
     /// Waiting runs of a lane and account above an id, oldest first.
@@ -365,21 +351,21 @@ impl Store {
     /// # Errors
     /// As for [`Store::write`].
     pub async fn clean(&self, orphans_before: Timestamp, staged_before: Timestamp) -> Result<usize, Error> {
-        let open = self.inner.staged.lock().map(|open| open.clone()).unwrap_or_default();
         let layout = self.inner.layout.clone();
-        let look_from = staged_before.minus(std::time::Duration::from_secs(3600));
-        let slices = self
-            .read(move |reader| recovery::orphan_slices(&layout, &reader.live, look_from, &open))
-            .await?
-            .into_iter()
-            .filter(|(first, _)| bongsu_domain::id::id_millis(*first) < staged_before.millis())
-            .collect::<Vec<_>>();
+        let from = *self.cleaned_to();
+        let slices =
+            self.read(move |reader| recovery::orphan_slices(&layout, &reader.live, from, staged_before)).await?;
         let mut gone = slices.len();
         for slice in slices {
             self.write_as(false, move |tx| recovery::discard(tx, &[slice])).await?;
         }
+        *self.cleaned_to() = from.max(staged_before);
         gone += self.write_as(false, move |tx| sweep::clean(tx, orphans_before)).await?;
         Ok(gone)
+    }
+
+    fn cleaned_to(&self) -> std::sync::MutexGuard<'_, Timestamp> {
+        self.inner.cleaned_to.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Drops the days before `keep_from`: small rows first, then the files are unlinked. Answers the days that went.
@@ -401,6 +387,11 @@ impl Store {
                 }
             }
             gone.push(day);
+        }
+        if !gone.is_empty() {
+            // A file that somebody has open keeps its place on the disk.
+            self.inner.readers.forget_days();
+            self.inner.hot.forget_days();
         }
         Ok(gone)
     }

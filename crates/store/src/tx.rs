@@ -22,11 +22,18 @@ pub(crate) struct DayFile {
     pub(crate) db: Connection,
     pub(crate) wal: Arc<Wal>,
     open: bool,
+    /// Row changes of this connection before the open transaction.
+    begun_at: u64,
     settle_next: i64,
     refunds: BTreeMap<(i64, u8), i64>,
 }
 
 impl DayFile {
+    /// Rows that the open transaction changed.
+    fn written(&self) -> u64 {
+        self.db.total_changes() - self.begun_at
+    }
+
     /// Money this commit gives back to an account.
     pub(crate) fn refund(&mut self, account: AccountId, unit: Unit, amount: i64) {
         *self.refunds.entry((account.0, unit as u8)).or_default() += amount;
@@ -57,6 +64,7 @@ impl Days {
         if !file.open {
             file.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             file.open = true;
+            file.begun_at = file.db.total_changes();
         }
         Ok(file)
     }
@@ -72,7 +80,8 @@ impl Days {
             }
             let settle_next: i64 =
                 db.query_row("SELECT COALESCE(MAX(seq), 0) + 1 FROM settles", [], |row| row.get(0))?;
-            self.files.insert(day, DayFile { db, wal, open: false, settle_next, refunds: BTreeMap::new() });
+            self.files
+                .insert(day, DayFile { db, wal, open: false, begun_at: 0, settle_next, refunds: BTreeMap::new() });
         }
         self.files.get_mut(&day).ok_or_else(|| Error::new(Kind::Unavailable, "day file went away"))
     }
@@ -95,9 +104,16 @@ impl Days {
         self.files.remove(&day);
     }
 
-    /// Commits every open day file and returns what the ledger has to book.
-    fn commit(&mut self) -> Result<Vec<Settle>, Error> {
+    /// Rows that the open group commit changed; `None` when a failed statement ended the transaction of a file.
+    pub(crate) fn written(&self) -> Option<u64> {
+        let mut open = self.files.values().filter(|file| file.open);
+        open.try_fold(0, |sum, file| (!file.db.is_autocommit()).then(|| sum + file.written()))
+    }
+
+    /// Commits every open day file and returns what the ledger has to book, and how many rows changed.
+    fn commit(&mut self) -> Result<(Vec<Settle>, u64), Error> {
         let mut settles = Vec::new();
+        let mut rows = 0;
         for (day, file) in self.files.iter_mut().filter(|(_, file)| file.open) {
             if !file.refunds.is_empty() {
                 let seq = file.settle_next;
@@ -108,12 +124,13 @@ impl Days {
                     settles.push(Settle { day: *day, seq, account: *account, unit: *unit, amount: *amount });
                 }
             }
+            rows += file.written();
             file.db.prepare_cached("COMMIT")?.execute([])?;
             file.open = false;
             file.settle_next += i64::from(!file.refunds.is_empty());
             file.refunds.clear();
         }
-        Ok(settles)
+        Ok((settles, rows))
     }
 
     fn rollback(&mut self) {
@@ -143,6 +160,10 @@ pub(crate) struct Files {
     pub(crate) ids: Arc<Mutex<IdGen>>,
     /// Runs that come to exist with this commit.
     pub(crate) fresh: Vec<Run>,
+    /// Rows changed by commits since somebody took the number.
+    pub(crate) row_writes: u64,
+    /// Row changes of the live file before the open group commit.
+    begun_at: u64,
     /// A day file committed but the live file did not: the ledger is behind.
     behind: bool,
 }
@@ -182,12 +203,13 @@ pub(crate) fn block(ids: &Mutex<IdGen>, now: Timestamp, count: u32) -> Result<i6
 impl Files {
     pub(crate) fn new(mut live: Connection, days: Days, ids: Arc<Mutex<IdGen>>) -> Result<Self, Error> {
         let wal = Wal::watch(&mut live)?;
-        Ok(Self { live, wal, days, ids, fresh: Vec::new(), behind: true })
+        Ok(Self { live, wal, days, ids, fresh: Vec::new(), row_writes: 0, begun_at: 0, behind: true })
     }
 
     /// Opens the group commit.
     pub(crate) fn begin(&mut self, now: Timestamp) -> Result<Tx<'_>, Error> {
         self.live.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.begun_at = self.live.total_changes();
         if self.behind {
             book_missing(&self.live, &self.days.layout, now)?;
         }
@@ -202,7 +224,7 @@ impl Files {
     /// Makes everything durable: the day files first, so that a crash in between leaves rows that do not exist yet and
     /// money that the next start books.
     pub(crate) fn commit(&mut self, now: Timestamp) -> Result<(), Error> {
-        let settles = self.days.commit()?;
+        let (settles, rows) = self.days.commit()?;
         crate::faults::point("between-day-and-live");
         self.behind = !settles.is_empty() || self.behind;
         for settle in &settles {
@@ -210,6 +232,7 @@ impl Files {
         }
         self.live.prepare_cached("COMMIT")?.execute([])?;
         self.behind = false;
+        self.row_writes += rows + (self.live.total_changes() - self.begun_at);
         crate::faults::point("after-live");
         Ok(())
     }

@@ -191,12 +191,15 @@ impl Writer {
             match job {
                 Job::Single(single) => group.singles.push(single),
                 Job::Unit(mut unit) => {
+                    let before = self.files.days.written();
                     let ran = outcome.clone().and_then(|()| self.run_unit(unit.as_mut(), now));
-                    group.units.push((unit, ran.clone()));
-                    // Some errors end the whole transaction (a full disk, a broken one); then nothing of it may stand.
-                    if ran.is_err() && self.files.live.is_autocommit() {
-                        outcome = ran;
+                    if let Err(error) = &ran
+                        && outcome.is_ok()
+                        && (self.files.live.is_autocommit() || self.files.days.written() != before)
+                    {
+                        outcome = Err(undone(error));
                     }
+                    group.units.push((unit, ran));
                 }
             }
             if outcome.is_ok() && started.elapsed() < GROUP_TIME {
@@ -214,7 +217,11 @@ impl Writer {
 
     fn run_unit(&mut self, unit: &mut dyn Unit, now: Timestamp) -> Result<(), Error> {
         self.files.live.prepare_cached(SAVEPOINT)?.execute([])?;
+        let runs = self.files.fresh.len();
         let ran = unit.run(&mut self.files.tx(now));
+        if ran.is_err() {
+            self.files.fresh.truncate(runs);
+        }
         if !self.files.live.is_autocommit() {
             if ran.is_err() {
                 self.files.live.prepare_cached("ROLLBACK TO unit")?.execute([])?;
@@ -225,9 +232,19 @@ impl Writer {
     }
 }
 
+/// What the neighbours of a unit are told that cannot be undone alone: it ended the transaction of a file (a full disk, a
+/// broken one), or failed with a day file half written, of which nothing may stand.
+fn undone(error: &Error) -> Error {
+    match error.kind() {
+        Kind::Full | Kind::Broken | Kind::Corrupt => error.clone(),
+        _ => Error::new(Kind::Unavailable, format!("the commit was undone: {error}")),
+    }
+}
+
 /// The jobs of one commit.
 #[derive(Default)]
 struct Group {
+    #[allow(clippy::vec_box, reason = "they come boxed through the line, and are sorted")]
     singles: Vec<Box<Single>>,
     units: Vec<(Box<dyn Unit>, Result<(), Error>)>,
 }
