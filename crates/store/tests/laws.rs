@@ -1,0 +1,34 @@
+//! The laws of the message half of the store: what every engine must hold, one sentence a test.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+#[path = "laws/accept.rs"]
+mod accept;
+#[path = "laws/batches.rs"]
+mod batches;
+#[path = "laws/cancels.rs"]
+mod cancels;
+#[path = "laws/changes.rs"]
+mod changes;
+#[path = "laws/claims.rs"]
+mod claims;
+#[path = "laws/counts.rs"]
+mod counts;
+#[path = "laws/crashes.rs"]
+mod crashes;
+#[path = "laws/files.rs"]
+mod files;
+#[path = "laws/full.rs"]
+mod full;
+#[path = "laws/house.rs"]
+mod house;
+#[path = "laws/lists.rs"]
+mod lists;
+#[path = "laws/model.rs"]
+mod model;
+#[path = "laws/once.rs"]
+mod once;
+#[path = "laws/recovery.rs"]
+mod recovery;
+#[path = "laws/search.rs"]
+mod search;

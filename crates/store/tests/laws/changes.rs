@@ -1,0 +1,235 @@
+//! What happens to attempts: one final result, one refund, and a history that keeps the rest.
+
+use bongsu_domain::{Clock, Code, Lane, Status, Timestamp};
+use bongsu_store::Kind;
+use bongsu_store::changes::{Change, Orphan, Receipt, Submit, Unknown, Verdict};
+use bongsu_store::rows::Outcome;
+
+use crate::house::{House, delivered, due_at, failed, house, refused, submitted, together};
+
+fn receipt(house: &House, id: i64, attempt: u8, verdict: Verdict) -> Change {
+    Change::Receipt(Receipt { id, attempt, part: 0, at: house.clock.now(), verdict, raw: b"stat:DELIVRD".to_vec() })
+}
+
+async fn receipts(house: &House, id: i64) -> Vec<u8> {
+    let dir = house.dir.path().join(format!("day-{}.db", bongsu_domain::id::id_day(id)));
+    let db = rusqlite::Connection::open(dir).unwrap();
+    let mut all = db.prepare("SELECT verdict FROM receipts WHERE id = ? ORDER BY at").unwrap();
+    all.query_map([id], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn a_final_status_never_changes_and_is_refunded_once() {
+    let house = house();
+    let account = house.account(10).await;
+    let run = house.accept_many(account, Lane::Bulk, 2).await;
+    let (lost, kept) = (run.first, run.first + 1);
+    house.claim(&run, &[0; 2]).await;
+    house.apply(vec![submitted(&house, lost, 1, 0, "a"), submitted(&house, kept, 1, 0, "b")]).await;
+    let ends = vec![failed(&house, lost, 1, account, 1), delivered(&house, kept, 1)];
+    assert_eq!(house.apply(ends).await, [true, true]);
+    assert_eq!(house.balance(account).await, 9);
+    let house = house.crash();
+    house.pass(1_000);
+    let again = vec![
+        delivered(&house, lost, 1),
+        failed(&house, lost, 1, account, 1),
+        failed(&house, kept, 1, account, 1),
+        submitted(&house, lost, 1, 0, "c"),
+        submitted(&house, lost, 2, 1, "d"),
+    ];
+    assert_eq!(house.apply(again).await, [false, false, false]);
+    let found = house.see(lost).await.unwrap();
+    assert_eq!((found.row.status, found.row.late), (Status::Undelivered, true));
+    assert_eq!((found.row.attempt.code, found.row.attempt.attempt), (Code::RecipientUnknown.number(), 1));
+    assert_eq!(found.row.attempt.outcome, Some(Outcome::Undelivered));
+    assert_eq!(found.earlier.iter().map(|a| a.attempt).collect::<Vec<_>>(), [2], "what came later is kept");
+    let found = house.see(kept).await.unwrap();
+    assert_eq!((found.row.status, found.row.late), (Status::Delivered, true));
+    assert_eq!(house.balance(account).await, 9);
+    house.assert_sound(2).await;
+}
+
+#[tokio::test]
+async fn two_results_of_one_commit_give_one_final_result() {
+    let house = house();
+    let account = house.account(10).await;
+    let run = house.accept_many(account, Lane::Bulk, 1).await;
+    house.claim(&run, &[0]).await;
+    let writes = [0, 1, 2].map(|_| -> std::pin::Pin<Box<dyn Future<Output = _>>> {
+        Box::pin(house.apply(vec![failed(&house, run.first, 1, account, 1)]))
+    });
+    let done: Vec<bool> = together(&house.store, writes).await.into_iter().flatten().collect();
+    assert_eq!(done, [true, false, false]);
+    assert_eq!(house.balance(account).await, 10);
+    house.assert_sound(1).await;
+}
+
+#[tokio::test]
+async fn a_retry_moves_the_attempt_into_the_history() {
+    let house = house();
+    let account = house.account(10).await;
+    let run = house.accept_many(account, Lane::Bulk, 1).await;
+    let id = run.first;
+    house.claim(&run, &[0]).await;
+    house.apply(vec![refused(&house, id, 1, 0), Change::Due(due_at(house.now(), id, 2, Lane::Bulk, account))]).await;
+    house.pass(50);
+    house.claim_due(&house.due().await, &[3]).await;
+    house.apply(vec![submitted(&house, id, 2, 3, "x\ny")]).await;
+    house.apply(vec![Change::Parts { id, attempt: 2, relay_id: "x\t2\ny".into() }]).await;
+    house.apply(vec![Change::Parts { id, attempt: 1, relay_id: "late".into() }]).await;
+    let house = house.crash();
+    let found = house.see(id).await.unwrap();
+    let now = &found.row.attempt;
+    assert_eq!((now.attempt, now.relay, now.relay_id.as_deref()), (2, Some(3), Some("x\t2\ny")));
+    assert_eq!((now.submitted, found.row.status), (Some(house.now()), Status::Submitted));
+    let [first] = found.earlier.as_slice() else { panic!("one attempt before: {:?}", found.earlier) };
+    assert_eq!((first.attempt, first.relay, first.outcome), (1, Some(0), Some(Outcome::Refused)));
+    assert_eq!((first.code, first.claimed), (Code::VendorError.number(), Some(house.now() - 50)));
+    assert_eq!(first.relay_id.as_deref(), Some("late"));
+    assert_eq!(house.store.load_ids(vec![id]).await.unwrap().earlier[&id].len(), 1);
+    assert_eq!(house.apply(vec![refused(&house, id, 1, 0), delivered(&house, id, 2)]).await, [true]);
+    assert_eq!(house.see(id).await.unwrap().row.attempt.outcome, Some(Outcome::Delivered));
+}
+
+#[tokio::test]
+async fn a_result_of_an_earlier_attempt_decides_and_names_it() {
+    let house = house();
+    let account = house.account(10).await;
+    let run = house.accept_many(account, Lane::Bulk, 1).await;
+    let id = run.first;
+    house.claim(&run, &[0]).await;
+    house.apply(vec![submitted(&house, id, 1, 0, "one"), submitted(&house, id, 2, 1, "two")]).await;
+    assert_eq!(house.apply(vec![delivered(&house, id, 1)]).await, [true]);
+    let found = house.see(id).await.unwrap();
+    assert_eq!((found.row.status, found.row.attempt.outcome), (Status::Delivered, Some(Outcome::Submitted)));
+    assert_eq!(found.earlier[0].outcome, Some(Outcome::Delivered));
+    assert_eq!(house.apply(vec![delivered(&house, id, 2)]).await, [false]);
+    let found = house.see(id).await.unwrap();
+    assert!(found.row.late);
+    assert_eq!(found.earlier.len(), 1);
+}
+
+#[tokio::test]
+async fn receipts_are_kept_as_they_came() {
+    let house = house();
+    let account = house.account(10).await;
+    let run = house.accept_many(account, Lane::Bulk, 1).await;
+    let id = run.first;
+    house.claim(&run, &[0]).await;
+    let decided = receipt(&house, id, 1, Verdict::Decided);
+    house.apply(vec![submitted(&house, id, 1, 0, "a"), decided, delivered(&house, id, 1)]).await;
+    // A second one that decides is one that only repeats.
+    for verdict in [Verdict::Repeated, Verdict::Late, Verdict::Decided] {
+        house.pass(1);
+        house.apply(vec![receipt(&house, id, 1, verdict)]).await;
+    }
+    assert_eq!(receipts(&house, id).await, [0, 1, 2, 1]);
+    house.assert_sound(1).await;
+}
+
+#[tokio::test]
+async fn spilled_parts_are_found_by_their_relay_id_until_they_are_done() {
+    let house = house();
+    let account = house.account(10).await;
+    let run = house.accept_many(account, Lane::Bulk, 2).await;
+    let spill = |id: i64, part: u8, relay_id: &str, deadline: i64| {
+        let relay_id = relay_id.to_string();
+        Submit { relay: 2, relay_id, id, attempt: 1, part, parts: 2, recipient: 9, deadline }
+    };
+    let now = house.now();
+    let all = [spill(run.first, 0, "77", now + 10), spill(run.first, 1, "78", now), spill(run.first + 1, 0, "77", now)];
+    house.apply(all.iter().cloned().map(Change::Spill).collect()).await;
+    let house = house.crash();
+    let find = async |relay: u8, id: &'static str| house.store.look(move |l| l.submits(relay, id)).await.unwrap();
+    assert_eq!(find(2, "77").await, [all[2].clone(), all[0].clone()], "relays use ids again: the newest first");
+    assert_eq!((find(1, "77").await, find(2, "7").await), (vec![], vec![]));
+    let later = Timestamp::from_millis(now + 5);
+    let overdue = house.store.look(move |l| l.overdue(later, 10)).await.unwrap();
+    assert_eq!(overdue.len(), 2);
+    house.apply(vec![Change::Unspill { relay: 2, relay_id: "77".into(), id: run.first + 1 }]).await;
+    assert_eq!(find(2, "77").await, all[..1]);
+}
+
+#[tokio::test]
+async fn unknown_attempts_are_found_by_recipient_and_reference_and_listed_to_their_owner() {
+    let house = house();
+    let (account, stranger) = (house.account(10).await, house.account(10).await);
+    let run = house.accept_many(account, Lane::Bulk, 2).await;
+    let unknown = |id| Change::Unknown(Unknown { id, attempt: 1, relay: 2, account, recipient: 9, since: house.now() });
+    house.apply(vec![unknown(run.first), unknown(run.first + 1)]).await;
+    assert_eq!(house.store.unknown_open().await.unwrap(), 2);
+    let (one, two) = (run.first, run.last());
+    let find = async |echoed: Option<u16>| {
+        let row = house.store.look(move |l| l.unknown(2, 9, echoed)).await.unwrap();
+        row.map(|row| (row.id, row.resolution))
+    };
+    assert_eq!(find(Some(bongsu_domain::id::reference(one))).await, Some((one, None)));
+    assert_eq!(find(None).await, None, "two fit, so none does");
+    let resolved = Change::Resolved { id: two, attempt: 1, at: house.now(), resolution: "delivered" };
+    house.apply(vec![resolved]).await;
+    assert_eq!(find(None).await, Some((one, None)));
+    assert_eq!(find(Some(bongsu_domain::id::reference(two))).await, Some((two, Some("delivered".into()))));
+    let list = async |who, below| {
+        let rows = house.store.unknown_attempts(who, below, 1).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(list(Some(account), (i64::MAX, 0)).await, [two]);
+    assert_eq!(list(None, (two, 1)).await, [one]);
+    assert_eq!(list(Some(stranger), (i64::MAX, 0)).await, Vec::<i64>::new());
+    assert_eq!((house.store.unknown_open().await.unwrap(), house.totals().await.unknown_attempts), (1, 2));
+}
+
+#[tokio::test]
+async fn orphans_wait_for_their_message_and_go_when_their_time_is_over() {
+    let house = house();
+    let clock = house.clock.clone();
+    let orphan = |relay_id: &str, recipient, reference| Orphan {
+        relay: 1,
+        relay_id: relay_id.into(),
+        recipient,
+        reference,
+        status: Status::Delivered,
+        code: Code::OkDelivered,
+        at: clock.now(),
+        raw: b"raw".to_vec(),
+    };
+    let all = vec![
+        Change::Orphan(1, orphan("a", 5, Some(65_535))),
+        Change::Orphan(2, orphan("b", 5, None)),
+        Change::Orphan(3, orphan("c", 6, None)),
+    ];
+    house.apply(all).await;
+    let house = house.crash();
+    let found = house.store.look(|l| l.orphans_for(1, 5)).await.unwrap();
+    assert_eq!(found.iter().map(|(seq, o)| (*seq, o.reference)).collect::<Vec<_>>(), [(2, None), (1, Some(65_535))]);
+    assert_eq!(house.store.orphans(1, 10).await.unwrap().len(), 2);
+    house.apply(vec![Change::OrphanDone(2)]).await;
+    assert_eq!(house.totals().await.orphan_receipts, 2);
+    house.pass(1_000);
+    house.apply(vec![Change::Orphan(4, orphan("d", 7, None))]).await;
+    assert_eq!(house.store.clean(house.clock.now(), Timestamp(0)).await.unwrap(), 2);
+    assert_eq!(house.totals().await.orphan_receipts, 1);
+}
+
+#[tokio::test]
+async fn a_parked_message_waits_for_an_operator_and_goes_on_once() {
+    let house = house();
+    let (account, stranger) = (house.account(10).await, house.account(0).await);
+    let run = house.accept_many(account, Lane::Bulk, 1).await;
+    let id = run.first;
+    house.claim(&run, &[0]).await;
+    let reason = "cannot be read".to_string();
+    house.apply(vec![Change::Park { id, account, attempt: 1, lane: Lane::Bulk, at: house.now(), reason }]).await;
+    let house = house.crash();
+    assert_eq!(house.status(id).await, Some(Status::Parked));
+    assert_eq!(house.store.parked(Some(stranger), i64::MAX, 10).await.unwrap().len(), 0);
+    let parked = house.store.parked(Some(account), i64::MAX, 10).await.unwrap();
+    assert_eq!((parked[0].id, parked[0].reason.as_str()), (id, "cannot be read"));
+    assert_eq!(house.store.cancel(None, id).await.unwrap_err().kind(), Kind::Conflict("sent"));
+    assert_eq!(house.store.replay(Some(stranger), id).await.unwrap_err().kind(), Kind::NotFound);
+    house.store.replay(Some(account), id).await.unwrap();
+    assert_eq!(house.store.replay(Some(account), id).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(house.status(id).await, Some(Status::Queued));
+    assert_eq!(house.due().await, [due_at(house.now(), id, 1, Lane::Bulk, account)]);
+}

@@ -1,0 +1,112 @@
+//! Intent before send: a message is claimed by one dispatcher, once.
+
+use bongsu_domain::{AccountId, Channel, Lane, Status};
+use bongsu_store::changes::Change;
+use bongsu_store::claims::{Claim, Claimed, NO_RELAY, ShareState, Taken};
+use bongsu_store::distributions;
+
+use crate::house::{due_at, house, refused, sms};
+
+#[tokio::test]
+async fn a_claim_moves_a_run_exactly_once() {
+    let house = house();
+    let account = house.account(100).await;
+    let run = house.accept_many(account, Lane::Bulk, 10).await;
+    assert_eq!(house.claim(&run, &[0; 4]).await.1, Taken::Whole);
+    assert_eq!(house.claim(&run, &[1; 4]).await.1, Taken::Stale, "the same range again");
+    assert_eq!(house.claim(&run, &[1; 10]).await.1, Taken::Stale, "a longer range from the same place");
+    let moved = house.run(run.first).await;
+    assert_eq!((moved.next, moved.count), (4, 10));
+    assert_eq!(house.status(run.first + 3).await, Some(Status::Sending));
+    assert_eq!(house.status(run.first + 4).await, Some(Status::Queued));
+    let house = house.crash();
+    assert_eq!(house.claim(&run, &[1; 4]).await.1, Taken::Stale);
+    assert_eq!(house.claim(&moved, &[0; 6]).await.1, Taken::Whole);
+    assert_eq!(house.claim(&moved, &[0; 6]).await.1, Taken::Stale);
+    assert_eq!(house.store.waiting_runs(Lane::Bulk, account, 0, 10).await.unwrap(), []);
+    assert_eq!(house.store.waiting_accounts(Lane::Bulk, AccountId(0), 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn two_claims_of_one_commit_take_a_run_once_and_each_stands_for_itself() {
+    let house = house();
+    let account = house.account(100).await;
+    let run = house.accept_many(account, Lane::Bulk, 10).await;
+    let other = house.accept_many(account, Lane::Auth, 3).await;
+    let claim = |run: &bongsu_store::rows::Run, count: usize| Claim {
+        id: house.store.new_id().unwrap(),
+        owner: 1,
+        deadline: house.now() + 5_000,
+        lane: run.lane,
+        account,
+        claimed: Claimed::Run { first: run.first, from: 0, generation: 0, count: run.count },
+        relays: vec![0; count],
+    };
+    let claims = vec![claim(&run, 10), claim(&run, 10), claim(&other, 3)];
+    let state = ShareState { account, channel: Channel::Sms, state: vec![7, 8] };
+    let taken = house.store.claim(true, claims, vec![state]).await.unwrap();
+    assert_eq!(taken, [Taken::Whole, Taken::Stale, Taken::Whole]);
+    let kept = house.store.read(move |r| distributions::load_state(&r.live, account, Channel::Sms)).await.unwrap();
+    assert_eq!(kept, Some(vec![7, 8]), "the shares are kept with the claims they led to");
+}
+
+#[tokio::test]
+async fn a_claim_of_a_run_that_was_changed_meanwhile_is_stale() {
+    let house = house();
+    let account = house.account(100).await;
+    let run = house.accept_many(account, Lane::Bulk, 10).await;
+    house.store.cancel(Some(account), run.first + 7).await.unwrap();
+    assert_eq!(house.claim(&run, &[0; 10]).await.1, Taken::Stale);
+    let again = house.run(run.first).await;
+    assert_eq!((again.next, again.generation), (0, run.generation + 1));
+    let mut relays = [0; 10];
+    relays[7] = NO_RELAY;
+    assert_eq!(house.claim(&again, &relays).await.1, Taken::Whole);
+    assert_eq!(house.status(run.first + 7).await, Some(Status::Canceled));
+    assert_eq!(house.status(run.first + 8).await, Some(Status::Sending));
+}
+
+#[tokio::test]
+async fn what_is_due_is_claimed_once() {
+    let house = house();
+    let account = house.account(100).await;
+    let run = house.accept_many(account, Lane::Bulk, 3).await;
+    house.claim(&run, &[0; 3]).await;
+    let now = house.now();
+    let due: Vec<_> = (0..3).map(|n| due_at(now + n, run.first + n, 2, Lane::Bulk, account)).collect();
+    for item in &due {
+        house.apply(vec![refused(&house, item.id, 1, 0), Change::Due(*item)]).await;
+    }
+    assert_eq!(house.store.due(bongsu_domain::Timestamp::from_millis(now + 1), (0, 0), 10).await.unwrap(), due[..2]);
+    assert_eq!(house.due().await, due);
+    let page = house.store.due(bongsu_domain::Timestamp::MAX, (due[0].at, due[0].id), 1).await.unwrap();
+    assert_eq!(page, due[1..2], "the cursor goes on after what was read");
+    assert_eq!(house.see(run.first).await.unwrap().due, None, "only a queued message shows when it is due");
+
+    assert_eq!(house.claim_due(&due[..1], &[1]).await.1, Taken::Whole);
+    assert_eq!(house.claim_due(&due[..1], &[1]).await.1, Taken::Stale);
+    assert_eq!(house.claim_due(&due, &[1; 3]).await.1, Taken::Without(vec![0]));
+    assert_eq!(house.due().await, []);
+    let house = house.crash();
+    assert_eq!(house.claim_due(&due, &[1; 3]).await.1, Taken::Stale);
+}
+
+#[tokio::test]
+async fn waiting_runs_come_oldest_first_by_lane_and_account() {
+    let house = house();
+    let (one, two) = (house.account(100).await, house.account(100).await);
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        runs.push(house.accept_many(one, Lane::Bulk, 2).await);
+        house.accept(two, Lane::Bulk, sms(1)).await;
+        house.accept(one, Lane::Ad, sms(1)).await;
+        house.pass(10);
+    }
+    assert_eq!(house.store.waiting_runs(Lane::Bulk, one, 0, 10).await.unwrap(), runs);
+    assert_eq!(house.store.waiting_runs(Lane::Bulk, one, runs[0].first, 1).await.unwrap(), runs[1..2]);
+    assert_eq!(house.store.waiting_accounts(Lane::Bulk, AccountId(0), 10).await.unwrap(), [one, two]);
+    assert_eq!(house.store.waiting_accounts(Lane::Bulk, one, 10).await.unwrap(), [two]);
+    let oldest = house.store.oldest_waiting().await.unwrap();
+    assert_eq!(oldest.iter().map(|(lane, _)| *lane).collect::<Vec<_>>(), [Lane::Bulk, Lane::Ad]);
+    assert!(oldest.iter().all(|(_, at)| *at == crate::house::morning()));
+}

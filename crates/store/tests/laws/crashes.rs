@@ -1,0 +1,120 @@
+//! Processes that die between the commits of two files: the test starts itself again as the one that dies.
+
+use std::process::Command;
+
+use bongsu_domain::{Lane, Status};
+use bongsu_store::accept::Seen;
+use bongsu_store::faults;
+
+use crate::house::{House, failed, house, key, morning, open, sms, submitted};
+
+/// Names the directory to the process that is to die.
+const CHILD: &str = "BONGSU_LAWS_CHILD";
+
+/// The directory, in the process that is to die.
+fn doomed() -> Option<House> {
+    let dir = std::env::var(CHILD).ok()?;
+    let clock = std::sync::Arc::new(bongsu_domain::ManualClock::new(morning()));
+    let store = open(dir.as_ref(), &clock, None).unwrap();
+    Some(House { store, clock, dir: tempfile::tempdir().unwrap() })
+}
+
+/// Runs the test `law` as another process on the directory of a house, and opens the house again when it is dead.
+fn after_the_death_of(law: &str, house: House) -> House {
+    house.store.close();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", law, "--nocapture", "--test-threads=1"])
+        .env(CHILD, house.dir.path())
+        .output()
+        .unwrap();
+    assert!(!child.status.success(), "it should have died: {}", String::from_utf8_lossy(&child.stdout));
+    house.clock.set(morning().plus(std::time::Duration::from_secs(60)));
+    house.reopen()
+}
+
+#[tokio::test]
+async fn refunds_survive_a_crash_between_the_day_commit_and_the_live_commit() {
+    if let Some(house) = doomed() {
+        let account = house.account(100).await;
+        let run = house.accept_many(account, Lane::Bulk, 20).await;
+        house.claim(&run, &[0; 20]).await;
+        house.apply((run.first..=run.last()).map(|id| submitted(&house, id, 1, 0, "a")).collect()).await;
+        house.apply(vec![failed(&house, run.last(), 1, account, 1)]).await;
+        faults::plan("between-day-and-live:1");
+        house.apply((run.first..run.first + 5).map(|id| failed(&house, id, 1, account, 1)).collect()).await;
+        unreachable!("the plan was to die");
+    }
+    let law = "crashes::refunds_survive_a_crash_between_the_day_commit_and_the_live_commit";
+    let mut house = after_the_death_of(law, house());
+    let account = bongsu_store::accounts::list(&house.store, 10, None).await.unwrap()[0].id;
+    let ids = house.all_ids(account).await;
+    for turn in 0..3 {
+        let mut lost = 0;
+        for id in &ids {
+            lost += usize::from(house.status(*id).await == Some(Status::Undelivered));
+        }
+        assert_eq!((ids.len(), lost), (20, 6));
+        assert_eq!(house.balance(account).await, 86, "booked once");
+        house.assert_sound(20).await;
+        house = if turn == 0 { house.crash() } else { house.reopen() };
+    }
+    let again = ids.iter().map(|id| failed(&house, *id, 1, account, 1)).collect();
+    assert_eq!(house.apply(again).await.into_iter().filter(|first| *first).count(), 14);
+    assert_eq!(house.balance(account).await, 100);
+    house.assert_sound(20).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_the_day_commit_and_the_live_commit_leaves_nothing_of_an_accept() {
+    if let Some(house) = doomed() {
+        let account = house.account(100).await;
+        house.accept(account, Lane::Bulk, sms(1)).await;
+        faults::plan("between-day-and-live:1");
+        let _ = house.try_accept(account, Lane::Bulk, sms(1), Some(key(5, 5))).await;
+        unreachable!("the plan was to die");
+    }
+    let law = "crashes::a_crash_between_the_day_commit_and_the_live_commit_leaves_nothing_of_an_accept";
+    let house = after_the_death_of(law, house());
+    let account = bongsu_store::accounts::list(&house.store, 10, None).await.unwrap()[0].id;
+    assert_eq!(house.all_ids(account).await.len(), 1);
+    assert_eq!(house.balance(account).await, 99);
+    assert_eq!(house.store.seen(key(5, 5)).await.unwrap(), None);
+    house.assert_sound(1).await;
+    let next = house.accept(account, Lane::Bulk, sms(1)).await;
+    assert_eq!(house.all_ids(account).await[0], next);
+    house.assert_sound(2).await;
+}
+
+#[tokio::test]
+async fn a_crash_after_the_live_commit_leaves_all_of_an_accept() {
+    if let Some(house) = doomed() {
+        let account = house.account(100).await;
+        faults::plan("after-live:1");
+        let _ = house.try_accept(account, Lane::Bulk, sms(1), Some(key(5, 5))).await;
+        unreachable!("the plan was to die");
+    }
+    let law = "crashes::a_crash_after_the_live_commit_leaves_all_of_an_accept";
+    let house = after_the_death_of(law, house());
+    let account = bongsu_store::accounts::list(&house.store, 10, None).await.unwrap()[0].id;
+    let ids = house.all_ids(account).await;
+    assert_eq!((ids.len(), house.balance(account).await), (1, 99));
+    let answer = Seen::Answer(202, ids[0].to_string().into_bytes());
+    assert_eq!(house.store.seen(key(5, 5)).await.unwrap(), Some(answer), "the repeat gets the answer that was lost");
+    house.assert_sound(1).await;
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_a_batch_leaves_nothing_of_it() {
+    if let Some(house) = doomed() {
+        let account = house.account(100).await;
+        let request = house.store.new_id().unwrap();
+        house.stage(request, account, Lane::Bulk, vec![sms(1); 50]).await;
+        faults::plan("between-day-and-live:1");
+        house.stage(request, account, Lane::Bulk, vec![sms(1); 50]).await;
+        unreachable!("the plan was to die");
+    }
+    let house = after_the_death_of("crashes::a_crash_in_the_middle_of_a_batch_leaves_nothing_of_it", house());
+    let account = bongsu_store::accounts::list(&house.store, 10, None).await.unwrap()[0].id;
+    assert_eq!((house.all_ids(account).await, house.balance(account).await), (vec![], 100));
+    house.assert_sound(0).await;
+}
