@@ -6,6 +6,8 @@
 mod connection;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -59,6 +62,10 @@ impl Default for Limits {
 
 /// Largest request head, and the size of one read: hyper answers 431 above it.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// How long, and for how many bytes, a connection is read after its last answer.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Serves until `stop` holds true (or its sender is gone), then drains: idle connections close at once,
 /// others after the answer they are working on, all after [`Limits::drain`].
@@ -244,36 +251,56 @@ async fn converse(stream: TcpStream, connection: Arc<Connection>, router: Router
         watched.enter(Phase::Busy);
         let watched = watched.clone();
         let answer = router.clone().call(request.map(Body::new));
-        async move {
+        Box::pin(async move {
             let answer = answer.await;
             watched.enter(Phase::Idle);
             answer
-        }
+        })
     });
-    let conversation = http1::Builder::new()
+    let mut conversation = http1::Builder::new()
         .pipeline_flush(true)
         .header_read_timeout(None) // It also runs while a connection is idle; the reaper knows the difference.
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(io, service);
-    let mut conversation = std::pin::pin!(conversation);
     loop {
         tokio::select! {
             biased;
-            ended = conversation.as_mut() => {
+            ended = poll_fn(|cx| conversation.poll_without_shutdown(cx)) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "serving a connection");
                 }
-                return;
+                break;
             }
             order = connection.told() => match order {
                 Order::Cut => return,
                 Order::Finish if matches!(connection.phase().0, Phase::Fresh | Phase::Head) => return,
                 // An answer may still be on its way out, so hyper decides when it is done.
-                Order::Finish => conversation.as_mut().graceful_shutdown(),
+                Order::Finish => Pin::new(&mut conversation).graceful_shutdown(),
                 Order::Go => {}
             }
         }
     }
+    if connection.order() == Order::Go {
+        linger(conversation.into_parts().io.into_inner().stream).await;
+    }
+}
+
+/// Reads on for a while after the last answer. A socket that is closed with bytes unread is reset, and a client that is
+/// still sending its too large body would find the reset instead of its 413.
+async fn linger(mut stream: TcpStream) {
+    let reading = async {
+        let mut unread = vec![0; 16 * 1024];
+        let mut left = LINGER_BYTES_MAX;
+        // The answer is complete; the client sees its end. An error here is the client's having gone.
+        let _ = stream.shutdown().await;
+        while let Ok(count @ 1..) = stream.read(&mut unread).await {
+            left = left.saturating_sub(count);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER_MAX, reading).await;
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
+use bongsu_domain::Lane;
 use bongsu_store::COMMIT_BOUNDS_US;
 
 use crate::metrics::head;
@@ -64,8 +65,11 @@ impl Service {
     async fn backlog_page(&self, out: &mut String) {
         let now = self.shared.clock.now();
         head(out, "bongsu_oldest_queued_seconds", "gauge", "Age of the oldest waiting message of a lane.");
-        for (lane, since) in self.shared.store.oldest_waiting().await.unwrap_or_default() {
-            let age = now.since(since).as_secs_f64();
+        let waiting = self.shared.store.oldest_waiting().await.unwrap_or_default();
+        for lane in Lane::ALL {
+            // A lane where nothing waits has a value, too: an absent one would look like a scrape that failed.
+            let since = waiting.iter().find(|(of, _)| *of == lane).map(|(_, since)| *since);
+            let age = since.map_or(0.0, |since| now.since(since).as_secs_f64());
             let _ = writeln!(out, "bongsu_oldest_queued_seconds{{lane=\"{}\"}} {age}", lane.as_str());
         }
         head(out, "bongsu_unknown_attempts", "gauge", "Attempts whose fate is unknown now.");

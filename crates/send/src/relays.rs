@@ -16,6 +16,9 @@ const DOWN_GRACE: Duration = Duration::from_secs(2);
 /// Ratios that are remembered; over it they are remembered anew.
 const SHARES_MAX: usize = 50_000;
 
+/// The sessions of a relay, while it has any.
+type Running = Option<Arc<dyn RelayPort>>;
+
 /// One relay.
 pub struct Link {
     /// Its small number.
@@ -182,7 +185,7 @@ impl Relays {
     }
 
     /// The port a row needs, and one that has to stop.
-    fn port(&self, row: &RelayRow, old: Option<&Link>) -> (Option<Arc<dyn RelayPort>>, Option<Arc<dyn RelayPort>>) {
+    fn port(&self, row: &RelayRow, old: Option<&Link>) -> (Running, Running) {
         let running = old.and_then(|link| link.port.clone());
         if row.deleted.is_some() {
             return (None, running);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bongsu_domain::id::first_id_at;
 use bongsu_domain::{AccountId, Channel, Code, MessageId, Timestamp};
@@ -21,6 +22,9 @@ use crate::views;
 
 /// Batches that are read and prepared at once; others wait as the bytes they came as.
 const BATCHES_AT_ONCE: usize = 2;
+
+/// How long the store may take before the process is not ready; a probe waits for this answer.
+const READY_MAX: Duration = Duration::from_secs(1);
 
 /// The send room, as callers see it.
 #[derive(Clone)]
@@ -250,7 +254,11 @@ impl Service {
 
     /// What is not ready, by part.
     pub async fn ready(&self) -> Vec<(&'static str, Result<(), String>)> {
-        let store = self.shared.store.read(|_| Ok(())).await.map_err(|error| error.to_string());
+        let read = tokio::time::timeout(READY_MAX, self.shared.store.read(|_| Ok(()))).await;
+        let store = match read {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(_) => Err("it does not answer".into()),
+        };
         let stopping = self.shared.stopping.load(Ordering::Acquire);
         vec![("store", store), ("dispatch", if stopping { Err("stopping".into()) } else { Ok(()) })]
     }

@@ -212,7 +212,6 @@ fn open_door(config: &Config, listener: TcpListener, service: Service, clock: Ar
             bodies_bytes_max: limits.bodies_bytes as usize,
             body_timeout: limits.body,
             sockets: sockets.clone(),
-            ..ApiConfig::default()
         },
     );
     let limits = bongsu_api::Limits {

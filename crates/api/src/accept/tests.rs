@@ -225,3 +225,17 @@ async fn a_stop_cuts_what_does_not_finish_in_time() {
     house.task.await.expect("drained");
     closed(stream).await;
 }
+
+#[tokio::test]
+async fn who_still_sends_a_body_that_nobody_reads_gets_the_answer_and_no_reset() {
+    let refuse = || async { (http::StatusCode::PAYLOAD_TOO_LARGE, [("connection", "close")], "too large") };
+    let house = house(patient(), router().route("/refuse", axum::routing::post(refuse))).await;
+    let mut stream = connect(&house).await;
+    let body = vec![b'x'; 8 * 1024 * 1024];
+    let head = format!("POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await.expect("write");
+    stream.write_all(&body).await.expect("the body is taken, though nobody wants it");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer and an end, not a reset");
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("too large"), "{answer}");
+}

@@ -131,7 +131,7 @@ fn more(part: Part, defaults: &Part, lane: Lane, place: Place<'_>, found: &[Find
     let Ok(draft) = part.over(&defaults, lane) else { return Vec::new() };
     let sound = |finding: &Finding| {
         let is_text = text_fields.iter().any(|field| finding.field.split('.').next() == Some(field));
-        !spoiled(&finding.field) && !(is_text && text_spoiled)
+        !(spoiled(&finding.field) || is_text && text_spoiled)
     };
     let findings = bongsu_send::check(&draft).into_iter().filter(sound);
     findings.map(|finding| Finding { index: place.index, ..finding }).collect()
