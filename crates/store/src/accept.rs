@@ -172,7 +172,7 @@ fn refusal(
     keys: &[i64],
 ) -> Result<Option<Refused>, Error> {
     if let Some(key) = &single.idempotency {
-        if let Some(seen) = seen(tx.live, key)? {
+        if let Some(seen) = seen(tx.live, key, tx.now.millis())? {
             return Ok(Some(Refused::Seen(seen)));
         }
         if keys.contains(&key.key) {
@@ -190,10 +190,10 @@ fn refusal(
 }
 
 /// The answer stored under a key that is still valid.
-pub(crate) fn seen(live: &rusqlite::Connection, key: &IdempotencyKey) -> Result<Option<Seen>, Error> {
+pub(crate) fn seen(live: &rusqlite::Connection, key: &IdempotencyKey, now_ms: i64) -> Result<Option<Seen>, Error> {
     let row = live
-        .prepare_cached("SELECT body_hash, status, answer FROM idempotency WHERE key = ?")?
-        .query_row([key.key], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?, row.get(2)?)))
+        .prepare_cached("SELECT body_hash, status, answer FROM idempotency WHERE key = ? AND expires > ?")?
+        .query_row((key.key, now_ms), |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     Ok(row.map(
         |(hash, status, answer)| if hash == key.body_hash { Seen::Answer(status, answer) } else { Seen::OtherBody },
@@ -202,7 +202,7 @@ pub(crate) fn seen(live: &rusqlite::Connection, key: &IdempotencyKey) -> Result<
 
 fn put_answer(tx: &Tx<'_>, key: &IdempotencyKey, status: u16, body: &[u8], now_ms: i64) -> Result<(), Error> {
     tx.live
-        .prepare_cached("INSERT INTO idempotency (key, body_hash, status, answer, expires) VALUES (?, ?, ?, ?, ?)")?
+        .prepare_cached("REPLACE INTO idempotency (key, body_hash, status, answer, expires) VALUES (?, ?, ?, ?, ?)")?
         .execute(params![key.key, key.body_hash, status, body, now_ms + IDEMPOTENCY_MS])?;
     Ok(())
 }
@@ -469,7 +469,7 @@ pub(crate) fn commit_batch(tx: &mut Tx<'_>, batch: &BatchCommit) -> Result<Resul
         staged_still(tx, slice)?;
     }
     if let Some((key, status, body)) = &batch.idempotency {
-        if let Some(seen) = seen(tx.live, key)? {
+        if let Some(seen) = seen(tx.live, key, tx.now.millis())? {
             return Ok(Err(Refused::Seen(seen)));
         }
         put_answer(tx, key, *status, body, tx.now.millis())?;

@@ -84,13 +84,10 @@ fn complete(reader: &mut Reader, mut row: MessageRow, run: &Run) -> Result<Found
             row.status = Status::Sending;
         }
     }
-    let earlier = if row.attempt.attempt > 1 || row.late {
-        match reader.day(id_day(row.id))? {
-            Some(day) => rows::earlier_attempts(day, row.id)?,
-            None => Vec::new(),
-        }
-    } else {
-        Vec::new()
+    // Also for a message decided by its first attempt: a second one that was out by then is part of the path.
+    let earlier = match reader.day(id_day(row.id))? {
+        Some(day) if row.attempt.attempt > 0 => rows::earlier_attempts(day, row.id)?,
+        _ => Vec::new(),
     };
     Ok(Found { row, earlier, due })
 }

@@ -210,7 +210,8 @@ impl Store {
     /// # Errors
     /// As for [`Store::read`].
     pub async fn seen(&self, key: IdempotencyKey) -> Result<Option<Seen>, Error> {
-        self.read(move |reader| accept::seen(&reader.live, &key)).await
+        let now_ms = self.inner.clock.now().millis();
+        self.read(move |reader| accept::seen(&reader.live, &key, now_ms)).await
     }
 
     /// Writes claims; each holds or not by itself.

@@ -14,6 +14,8 @@ use crate::tx::{Files, Tx};
 
 /// How long units are gathered into one commit. `auth` units go first into the next one.
 const GROUP_TIME: Duration = Duration::from_millis(4);
+/// Single messages of one commit: they are written after all were gathered, so time alone does not bound them.
+const SINGLES_MAX: usize = 500;
 /// Units that may wait; more are refused as `Unavailable`.
 const WAITING_MAX: usize = 50_000;
 /// Savepoint around a unit of which the rest of the group must not suffer.
@@ -202,7 +204,7 @@ impl Writer {
                     group.units.push((unit, ran));
                 }
             }
-            if outcome.is_ok() && started.elapsed() < GROUP_TIME {
+            if outcome.is_ok() && started.elapsed() < GROUP_TIME && group.singles.len() < SINGLES_MAX {
                 next = self.inbox.next();
             }
         }
