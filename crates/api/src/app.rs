@@ -52,11 +52,16 @@ pub struct App {
     pub(crate) messages: Buckets<AccountId>,
     /// Room for bodies, in KiB.
     pub(crate) bodies: Arc<Semaphore>,
+    /// Room for small bodies, in KiB.
+    pub(crate) small_bodies: Arc<Semaphore>,
     request_prefix: String,
     request_number: AtomicU64,
     /// Built once: the document cannot change while the program runs.
     pub(crate) openapi: Vec<u8>,
 }
+
+/// The part of the room for bodies that small ones have besides.
+const SMALL_SHARE: usize = 8;
 
 impl App {
     /// The interface over a running service.
@@ -66,6 +71,7 @@ impl App {
             service,
             requests: Buckets::default(),
             messages: Buckets::default(),
+            small_bodies: Arc::new(Semaphore::new(kibibytes(config.bodies_bytes_max / SMALL_SHARE).max(64) as usize)),
             bodies: Arc::new(Semaphore::new(kibibytes(config.bodies_bytes_max.max(config.body_bytes_max)) as usize)),
             // Two processes that started in different microseconds never give the same request id.
             request_prefix: format!("req-{:x}", clock.now().micros()),

@@ -25,6 +25,9 @@ use crate::query::Query;
 use crate::reply::Reply;
 use crate::route::{Access, Route, Takes};
 
+/// Bodies up to this have room of their own, so that those announced as large keep only large ones waiting.
+const SMALL_BODY: usize = 64 * 1024;
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Handles one request of a route.
@@ -212,6 +215,12 @@ async fn read_body(
     }
     let late = |_| Problem::new(Code::RequestTimeout, "the request body took too long").hanging_up();
     let reading = async {
+        if expected <= SMALL_BODY {
+            // Room is taken for what has arrived: a body that stalls must not keep small ones waiting.
+            let bytes = collect(body, expected, most).await?;
+            let room = app.small_bodies.clone().acquire_many_owned(kibibytes(bytes.len())).await;
+            return Ok((bytes, room.ok()));
+        }
         let room = app.bodies.clone().acquire_many_owned(kibibytes(expected)).await;
         collect(body, expected, most).await.map(|bytes| (bytes, room.ok()))
     };
