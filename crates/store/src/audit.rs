@@ -1,5 +1,7 @@
 //! Counting what was promised against what is there, in reads short enough for a running server.
 
+use std::collections::HashMap;
+
 use bongsu_domain::id::id_day;
 use bongsu_domain::{MessageId, RequestId, Status};
 
@@ -7,10 +9,11 @@ use crate::error::Error;
 use crate::readers::Reader;
 use crate::rows::{self, Run};
 use crate::store::Store;
-use crate::wallet;
 
 /// Runs counted in one read.
 const RUNS_AT_ONCE: u32 = 100;
+/// Rows of the live file added up in one read.
+const ROWS_AT_ONCE: u32 = 20_000;
 
 /// What the store counts by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,18 +50,97 @@ struct Counted {
 pub async fn totals(store: &Store) -> Result<Totals, Error> {
     let mut sum = Counted::default();
     let mut after = i64::MIN;
-    loop {
+    while let Some(last) = {
         let (last, counted) = store.read(move |reader| count_runs(reader, after)).await?;
         sum.promised += counted.promised;
         sum.present += counted.present;
         sum.double_final += counted.double_final;
         sum.owed_back += counted.owed_back;
-        match last {
-            Some(last) => after = last,
-            None => break,
+        last
+    } {
+        after = last;
+    }
+    let promises = promises(store).await?;
+    let moves = moves(store, promises.oldest).await?;
+    store.read(move |reader| conclude(reader, &sum, &promises, &moves)).await
+}
+
+/// What the request rows say.
+struct Promises {
+    accepted: i64,
+    cost: i64,
+    /// Id of the oldest request, 0 when there is none.
+    oldest: i64,
+}
+
+async fn promises(store: &Store) -> Result<Promises, Error> {
+    let mut sum = Promises { accepted: 0, cost: 0, oldest: 0 };
+    let mut after = i64::MIN;
+    loop {
+        let rows: Vec<(i64, i64, i64)> = store
+            .read(move |reader| {
+                let sql = "SELECT id, accepted, amount FROM requests WHERE id > ? ORDER BY id LIMIT ?";
+                let mut page = reader.live.prepare_cached(sql)?;
+                let rows = page.query_map((after, ROWS_AT_ONCE), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await?;
+        let Some((last, ..)) = rows.last() else { return Ok(sum) };
+        after = *last;
+        for (id, accepted, amount) in rows {
+            sum.oldest = if sum.oldest == 0 { id } else { sum.oldest };
+            sum.accepted += accepted;
+            sum.cost += amount;
         }
     }
-    store.read(move |reader| conclude(reader, &sum)).await
+}
+
+/// What the ledger says.
+#[derive(Default)]
+struct Moves {
+    charged: i64,
+    refunded: i64,
+    /// Sum of the entries of each account and unit.
+    balances: HashMap<(i64, u8), i64>,
+}
+
+/// Adds the ledger up. It outlives what retention drops: only what belongs to requests and runs that are left counts as
+/// charged or refunded. Causes sort by time, as ids and days do.
+async fn moves(store: &Store, oldest: i64) -> Result<Moves, Error> {
+    let first_run = store
+        .read(|reader| Ok(reader.live.query_row("SELECT COALESCE(MIN(first), 0) FROM runs", [], |row| row.get(0))?))
+        .await?;
+    let floors = [
+        format!("request:{}", RequestId(oldest)),
+        format!("request:{}", MessageId(oldest)),
+        format!("settle:{}:", id_day(first_run)),
+    ];
+    let mut sum = Moves::default();
+    let mut after = i64::MIN;
+    loop {
+        let rows: Vec<(i64, i64, u8, i64, String)> = store
+            .read(move |reader| {
+                let sql = "SELECT seq, account, unit, amount, cause FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?";
+                let mut page = reader.live.prepare_cached(sql)?;
+                let rows = page.query_map((after, ROWS_AT_ONCE), |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                })?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await?;
+        let Some((last, ..)) = rows.last() else { return Ok(sum) };
+        after = *last;
+        for (_, account, unit, amount, cause) in rows {
+            *sum.balances.entry((account, unit)).or_default() += amount;
+            if cause.starts_with("settle:") && cause >= floors[2] {
+                sum.refunded += amount;
+            } else if (cause.starts_with("request:bat_") && cause >= floors[0])
+                || (cause.starts_with("request:msg_") && cause >= floors[1])
+            {
+                sum.charged -= amount;
+            }
+        }
+    }
 }
 
 fn count_runs(reader: &mut Reader, after: i64) -> Result<(Option<i64>, Counted), Error> {
@@ -91,33 +173,30 @@ fn count_runs(reader: &mut Reader, after: i64) -> Result<(Option<i64>, Counted),
     Ok((runs.last().map(|run| run.first), counted))
 }
 
-/// Sum of the entries with a cause in `[from, to)`; causes sort by time, as ids and days do.
-fn moved(live: &rusqlite::Connection, from: &str, to: &str) -> Result<i64, Error> {
-    let mut sum = live.prepare_cached("SELECT COALESCE(SUM(amount), 0) FROM ledger WHERE cause >= ? AND cause < ?")?;
-    Ok(sum.query_row((from, to), |row| row.get(0))?)
-}
-
-fn conclude(reader: &mut Reader, sum: &Counted) -> Result<Totals, Error> {
+fn conclude(reader: &mut Reader, sum: &Counted, promises: &Promises, moves: &Moves) -> Result<Totals, Error> {
     let live = &reader.live;
     let number = |sql: &str| -> Result<i64, Error> { Ok(live.query_row(sql, [], |row| row.get(0))?) };
-    let accepted = number("SELECT COALESCE(SUM(accepted), 0) FROM requests")?.unsigned_abs();
-    let cost = number("SELECT COALESCE(SUM(amount), 0) FROM requests")?;
-    // The ledger outlives what retention drops: only what belongs to the requests and runs that are left is compared.
-    let oldest = number("SELECT COALESCE(MIN(id), 0) FROM requests")?;
-    let charged = -(moved(live, &format!("request:{}", RequestId(oldest)), "request:bau")?
-        + moved(live, &format!("request:{}", MessageId(oldest)), "request:msh")?);
-    let day = id_day(number("SELECT COALESCE(MIN(first), 0) FROM runs")?);
-    let refunded = moved(live, &format!("settle:{day}:"), "settle;")?;
     let over = |is: i64, should: i64| (is - should).max(0).unsigned_abs();
+    let accepted = promises.accepted.unsigned_abs();
     let lacking_rows = accepted.saturating_sub(sum.promised) + sum.promised.saturating_sub(sum.present);
-    let short = over(cost, charged) + over(sum.owed_back, refunded);
+    let short = over(promises.cost, moves.charged) + over(sum.owed_back, moves.refunded);
     Ok(Totals {
         accepted,
         missing: lacking_rows,
         double_final: sum.double_final,
-        double_charge: over(charged, cost) + over(refunded, sum.owed_back),
-        ledger_mismatch: wallet::mismatches(live)?.len() as u64 + short,
+        double_charge: over(moves.charged, promises.cost) + over(moves.refunded, sum.owed_back),
+        ledger_mismatch: mismatches(live, &moves.balances)? + short,
         unknown_attempts: number("SELECT COUNT(*) FROM unknown_attempts")?.unsigned_abs(),
         orphan_receipts: number("SELECT COUNT(*) FROM orphan_receipts")?.unsigned_abs(),
     })
+}
+
+/// Balances that are not the sum of their entries, or lack one of the two.
+fn mismatches(live: &rusqlite::Connection, sums: &HashMap<(i64, u8), i64>) -> Result<u64, Error> {
+    let mut statement = live.prepare_cached("SELECT account, unit, amount FROM balances")?;
+    let kept: HashMap<(i64, u8), i64> =
+        statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?.collect::<Result<_, _>>()?;
+    let differ = kept.iter().filter(|(key, amount)| sums.get(key).copied().unwrap_or(0) != **amount).count();
+    let lacking = sums.iter().filter(|(key, amount)| **amount != 0 && !kept.contains_key(key)).count();
+    Ok((differ + lacking) as u64)
 }
