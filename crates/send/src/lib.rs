@@ -34,4 +34,3 @@ pub use pipeline::start;
 pub use prepare::check;
 pub use service::Service;
 pub use types::*;
-pub use views::path;

@@ -52,7 +52,7 @@ pub fn open(vault: &Vault, loaded: Loaded) -> Vec<Ready> {
         .map(|row| {
             let template = templates.get(&(row.request, row.content)).and_then(Option::as_deref);
             let said = open_row(vault, &row, template);
-            let history = loaded.earlier.get(&row.id).map_or_else(Vec::new, |earlier| history(earlier, &row));
+            let history = history(loaded.earlier.get(&row.id).map_or(&[], Vec::as_slice), &row);
             Ready { row, said, history }
         })
         .collect()

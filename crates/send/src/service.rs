@@ -82,7 +82,7 @@ impl Service {
     pub async fn message(&self, scope: Scope, id: MessageId) -> Result<MessageView, Refusal> {
         let found = self.shared.store.message(account_of(scope), id.0).await.map_err(store_refusal)?;
         let found = found.ok_or_else(|| Refusal::new(Code::NotFound, "there is no such message"))?;
-        views::message(found, self.shared.store.vault(), &self.shared.relays)
+        Ok(views::message(found, self.shared.store.vault(), &self.shared.relays))
     }
 
     /// Messages, newest first.
@@ -97,9 +97,9 @@ impl Service {
         let vault = self.shared.store.vault();
         let mut items = Vec::with_capacity(page.rows.len());
         for found in page.rows {
-            let view = views::message(found, vault, &self.shared.relays)?;
-            let wanted = query.recipient.is_none_or(|number| number == view.to)
-                && query.recipient_last4.as_deref().is_none_or(|last4| last4 == view.to.last4());
+            let view = views::message(found, vault, &self.shared.relays);
+            let wanted = query.recipient.is_none_or(|number| Some(number) == view.to)
+                && query.recipient_last4.as_deref().is_none_or(|last4| view.to.is_some_and(|to| to.last4() == last4));
             if wanted {
                 items.push(view);
             }

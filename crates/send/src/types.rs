@@ -136,10 +136,10 @@ pub struct MessageView {
     pub lane: Lane,
     /// Channel after the automatic choice.
     pub channel: bongsu_domain::Channel,
-    /// Recipient.
-    pub to: bongsu_domain::PhoneNumber,
-    /// Sender number.
-    pub from: String,
+    /// Recipient; absent when the sealed part cannot be opened.
+    pub to: Option<bongsu_domain::PhoneNumber>,
+    /// Sender number; absent as the recipient is.
+    pub from: Option<String>,
     /// Where it stands.
     pub status: Status,
     /// Result code.

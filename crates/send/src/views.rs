@@ -1,6 +1,6 @@
 //! Stored messages as they are shown.
 
-use bongsu_domain::{Code, MessageId, RequestId, Timestamp};
+use bongsu_domain::{Code, MessageId, RequestId, Status, Timestamp};
 use bongsu_store::Vault;
 use bongsu_store::query::Found;
 use bongsu_store::rows::{AttemptRow, Outcome};
@@ -9,16 +9,12 @@ use crate::flights;
 use crate::prepare::Extra;
 use crate::relays::Relays;
 use crate::sealed;
-use crate::types::{AttemptView, MessageView, PartView, Refusal};
+use crate::types::{AttemptView, MessageView, PartView};
 
-/// A message as it is shown.
-///
-/// # Errors
-/// `Internal` when its sealed part cannot be opened.
-pub fn message(found: Found, vault: &Vault, relays: &Relays) -> Result<MessageView, Refusal> {
+/// A message as it is shown. One whose sealed part is damaged is shown without its numbers: it must not hide the others.
+pub fn message(found: Found, vault: &Vault, relays: &Relays) -> MessageView {
     let Found { row, earlier, due } = found;
-    let broken = || Refusal::new(Code::Internal, "the message cannot be opened with the keys of this installation");
-    let payload = vault.open(&row.sealed).ok().and_then(|bytes| sealed::decode(&bytes)).ok_or_else(broken)?;
+    let payload = vault.open(&row.sealed).ok().and_then(|bytes| sealed::decode(&bytes));
     let extra: Extra = row.extra.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let mut attempts: Vec<AttemptView> =
         earlier.iter().map(|attempt| attempt_view(attempt, relays, row.late)).collect();
@@ -32,15 +28,21 @@ pub fn message(found: Found, vault: &Vault, relays: &Relays) -> Result<MessageVi
     attempts.sort_by_key(|attempt| attempt.n);
     attempts.dedup_by_key(|attempt| attempt.n);
     let is_final = row.status.is_final();
-    Ok(MessageView {
+    if row.status == Status::Failed {
+        let path = path(&attempts);
+        if let Some(last) = attempts.last_mut() {
+            last.reason = Some(format!("{path}: {}", last.reason.as_deref().unwrap_or("failed")));
+        }
+    }
+    MessageView {
         id: MessageId(row.id),
         account: row.account,
         batch: (row.request != 0).then_some(RequestId(row.request)),
         client_ref: extra.r,
         lane: row.lane,
         channel: row.channel,
-        to: payload.to,
-        from: payload.from.national().to_string(),
+        to: payload.as_ref().map(|payload| payload.to),
+        from: payload.map(|payload| payload.from.national().to_string()),
         status: row.status,
         code: if row.attempt.attempt == 0 && !is_final { Code::OkAccepted } else { code(row.attempt.code) },
         late: row.late,
@@ -51,7 +53,7 @@ pub fn message(found: Found, vault: &Vault, relays: &Relays) -> Result<MessageVi
         accepted_at: MessageId(row.id).time(),
         final_at: if is_final { row.attempt.result.map(Timestamp::from_millis) } else { None },
         retry_at: due.map(Timestamp::from_millis),
-    })
+    }
 }
 
 fn code(number: u16) -> Code {
@@ -91,7 +93,7 @@ fn reason(outcome: Option<Outcome>, code: Code) -> Option<String> {
     }
 }
 
-/// The path of a failed message: every relay that was tried, in order.
-pub fn path(attempts: &[AttemptView]) -> String {
+/// The path of a failed message: every relay that was tried, in order, the one it was booked on first (R15).
+fn path(attempts: &[AttemptView]) -> String {
     attempts.iter().map(|attempt| attempt.relay.as_str()).collect::<Vec<_>>().join(" -> ")
 }

@@ -47,8 +47,8 @@ async fn accounts_take_turns_in_a_lane() {
     let (large, small) = (world.member("large").await, world.member("small").await);
     world.batch_as(&large, json!({ "lane": "bulk" }), messages(0, 5_000)).await;
     until("the large one is under way", || async { (world.sim.stats()["kt"].taken > 20).then_some(()) }).await;
-    let taken = world.sim.stats()["kt"].taken as usize;
     world.batch_as(&small, json!({ "lane": "bulk" }), messages(10_000, 10)).await;
+    let taken = world.sim.stats()["kt"].taken as usize;
     let numbers: Vec<String> = (0..10).map(|n| recipient(10_000 + n)).collect();
     for place in places(&world, &numbers).await {
         assert!(place <= taken + 400, "accepted when {taken} had been taken, arrived as number {place}");

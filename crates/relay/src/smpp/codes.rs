@@ -47,7 +47,7 @@ pub fn receipt_code(state: MessageState, err: Option<&str>) -> (Status, Code) {
     match state {
         MessageState::Enroute | MessageState::Accepted => (Status::Submitted, Code::OkSubmitted),
         MessageState::Delivered => (Status::Delivered, Code::OkDelivered),
-        MessageState::Expired => (Status::Undelivered, error_code(err, Code::PoweredOff)),
+        MessageState::Expired => (Status::Expired, error_code(err, Code::PoweredOff)),
         MessageState::Deleted => (Status::Undelivered, Code::RemovedByVendor),
         MessageState::Undeliverable => (Status::Undelivered, error_code(err, Code::RecipientUnknown)),
         MessageState::Unknown => (Status::Uncertain, Code::VendorUncertain),
@@ -112,7 +112,7 @@ mod tests {
             (MessageState::Delivered, Some("000"), Status::Delivered, 2),
             (MessageState::Enroute, None, Status::Submitted, 1),
             (MessageState::Accepted, None, Status::Submitted, 1),
-            (MessageState::Expired, None, Status::Undelivered, 5001),
+            (MessageState::Expired, None, Status::Expired, 5001),
             (MessageState::Deleted, None, Status::Undelivered, 7011),
             (MessageState::Undeliverable, None, Status::Undelivered, 4001),
             (MessageState::Undeliverable, Some("000"), Status::Undelivered, 4001),
