@@ -290,6 +290,10 @@ impl Dispatcher {
             let quantum = (room / self.lanes.get(lane).accounts().max(1)).clamp(TURN_MIN, CLAIM_MAX);
             moved |= self.send_turn(lane, account, quantum).await?;
         }
+        if moved {
+            // Whoever began this round took the room that was left; the next one begins with the next account.
+            self.lanes.get(lane).rotate();
+        }
         Ok(moved)
     }
 

@@ -164,7 +164,10 @@ impl Settler {
             let mut flights = shared.flights.lock();
             for receipt in std::mem::take(&mut unmatched) {
                 match flights.find(receipt.relay, &receipt.relay_id, receipt.recipient) {
-                    Some(_) => self.place(&mut flights, round, receipt),
+                    Some(_) => {
+                        self.place(&mut flights, round, receipt);
+                        round.cut();
+                    }
                     None => unmatched.push(receipt),
                 }
             }
@@ -183,6 +186,7 @@ impl Settler {
         };
         for (receipt, known) in unmatched.into_iter().zip(known) {
             self.matched(round, receipt, known, now);
+            round.cut();
         }
     }
 
@@ -311,6 +315,7 @@ impl Settler {
             };
             let flight = revived(&row, submit.relay, submit.recipient);
             self.finish(round, &flight, Status::Expired, Code::ResultTimeout, Some(Outcome::Expired), now);
+            round.cut();
         }
     }
 

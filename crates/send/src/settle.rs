@@ -50,6 +50,8 @@ pub enum Note {
 pub struct Round {
     /// To be written, in order.
     pub changes: Vec<Change>,
+    /// Where the changes of one event end: those of one are never parted, so that a crash leaves all or none of them.
+    pub(crate) cuts: Vec<usize>,
     /// To be confirmed after the commit.
     pub acks: Vec<Ack>,
     /// Who finished, one for each [`Change::Final`], in order.
@@ -60,6 +62,32 @@ pub struct Round {
     pub again: Vec<Unmatched>,
     /// Something is due at once.
     pub urgent: bool,
+}
+
+impl Round {
+    /// The changes so far belong together.
+    pub fn cut(&mut self) {
+        if self.cuts.last().copied().unwrap_or(0) < self.changes.len() {
+            self.cuts.push(self.changes.len());
+        }
+    }
+
+    /// The changes in units of about [`CHANGES_MAX`], cut only between events.
+    fn chunks(&mut self) -> Vec<Vec<Change>> {
+        self.cut();
+        let mut chunks: Vec<Vec<Change>> = Vec::new();
+        let mut changes = std::mem::take(&mut self.changes).into_iter();
+        let mut from = 0;
+        for to in std::mem::take(&mut self.cuts) {
+            let event = changes.by_ref().take(to - from);
+            match chunks.last_mut() {
+                Some(chunk) if chunk.len() + (to - from) <= CHANGES_MAX => chunk.extend(event),
+                _ => chunks.push(event.collect()),
+            }
+            from = to;
+        }
+        chunks
+    }
 }
 
 /// The settling side of one process.
@@ -113,6 +141,7 @@ impl Settler {
             let mut flights = shared.flights.lock();
             for event in events {
                 self.event(&mut flights, &mut round, event, now);
+                round.cut();
             }
         }
         if !round.unmatched.is_empty() {
@@ -128,14 +157,8 @@ impl Settler {
     }
 
     /// Writes a round, however long the store refuses; what is decided here is decided.
-    pub(crate) async fn write(&mut self, round: Round) {
-        let mut chunks: Vec<Vec<Change>> = Vec::new();
-        for change in round.changes {
-            match chunks.last_mut() {
-                Some(chunk) if chunk.len() < CHANGES_MAX => chunk.push(change),
-                _ => chunks.push(vec![change]),
-            }
-        }
+    pub(crate) async fn write(&mut self, mut round: Round) {
+        let chunks = round.chunks();
         let mut firsts = Vec::new();
         for written in futures_util::future::join_all(chunks.into_iter().map(|chunk| self.apply(chunk))).await {
             firsts.extend(written);
@@ -464,6 +487,7 @@ impl Settler {
         for (flight, claim_done) in stale {
             self.spill(&mut round, &flight);
             round.changes.extend(claim_done.map(Change::ClaimDone));
+            round.cut();
         }
         self.expire_submitted(&mut round, now).await;
         if !round.changes.is_empty() {
