@@ -67,7 +67,7 @@ async fn a_damaged_message_is_parked_and_replayed_after_its_repair() {
     let replay = format!("/v1/parked/{broken}/replay");
     let reply = world.operator("POST", &replay, Value::Null).await;
     assert!((200..300).contains(&reply.status), "{}", reply.text);
-    assert_eq!(world.wait_final(&[broken.clone()]).await[0]["status"], "delivered");
+    assert_eq!(world.wait_final(std::slice::from_ref(broken)).await[0]["status"], "delivered");
     assert!(world.pages("/v1/parked?limit=100").await.is_empty());
     world.audit().await;
 }

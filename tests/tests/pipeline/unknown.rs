@@ -26,7 +26,7 @@ async fn a_code_goes_out_by_another_relay_at_once() {
     let world = mostly_kt().set("send.unknown_wait_ms", 3_600_000).start().await;
     world.sim.silence("kt").expect("it is there");
     let id = world.submit(json!({ "to": recipient(1), "text": "code 1234", "lane": "auth" })).await;
-    let message = &world.wait_final(&[id.clone()]).await[0];
+    let message = &world.wait_final(std::slice::from_ref(&id)).await[0];
     assert_eq!((message["status"].as_str(), path(message)[0]), (Some("delivered"), "kt"), "{message:#}");
     assert_eq!(message["attempts"][0]["outcome"], "unknown");
     assert_eq!(path(message).len(), 2);
@@ -62,7 +62,7 @@ async fn a_relay_that_must_not_get_it_twice_ends_the_message_and_says_that_it_ma
     let points = world.points(&world.main).await;
     world.sim.silence("kt").expect("it is there");
     let id = world.submit(json!({ "to": recipient(1), "text": "once only", "lane": "bulk" })).await;
-    let message = &world.wait_final(&[id.clone()]).await[0];
+    let message = &world.wait_final(std::slice::from_ref(&id)).await[0];
     assert_eq!((message["status"].as_str(), path(message)), (Some("expired"), vec!["kt"]), "{message:#}");
     let reason = message["attempts"][0]["reason"].as_str().expect("a reason");
     assert!(reason.contains("may never have left"), "{reason}");
