@@ -237,11 +237,18 @@ async fn the_audit_counts_what_was_promised() {
     let (_, key) = world.sending_account("a").await;
     let message = json!({"to": "01012345678", "from": "021234567", "text": "hi"});
     world.call("POST", "/v1/messages", &key, message).await.good(202);
-    let totals = world.call("GET", "/v1/audit", &world.operator, Value::Null).await.good(200);
     let clean = json!({
         "accepted": 1, "missing": 0, "doubleFinal": 0, "doubleCharge": 0, "ledgerMismatch": 0,
         "unknownAttempts": 0, "orphanReceipts": 0,
     });
+    // Without a relay the message fails; a count between its result and its refund would see one without the other.
+    let mut totals = Value::Null;
+    for _ in 0..1_000 {
+        totals = world.call("GET", "/v1/audit", &world.operator, Value::Null).await.good(200);
+        if totals == clean {
+            break;
+        }
+    }
     assert_eq!(totals, clean);
     assert_eq!(world.call("GET", "/v1/audit", &key, Value::Null).await.refusal(), (403, "UM1003"));
 }
