@@ -51,6 +51,8 @@ async fn demo_member(server: &Server, sim: &Sim, data: &Path) -> Result<Member> 
     let relay = Relay { rate_per_s: 5_000, window: 200, binds: 2 };
     let mut setup = Setup::usual(&sim.relays, relay, "demo");
     setup.points = 1_000_000;
+    // One demo after another sends 10,000 at once each.
+    setup.requests_per_s = Some(20_000);
     let file = data.join("demo.json");
     let member = match last_member(&file, &operator).await {
         Some(member) => {
@@ -95,7 +97,7 @@ fn show(programs: &Programs, server: &Server, sim: &Sim, member: &Member) -> Res
     let bongsu = programs.bongsu.strip_prefix(&here).map_or(programs.bongsu.clone(), |p| Path::new(".").join(p));
     let relays: Vec<String> = sim.relays.iter().map(|(name, address)| format!("{name} {address}")).collect();
     println!("Bongsu is up (started in {} ms).\n", server.started_in.as_millis());
-    println!("  API      http://{}   documentation: http://{}/docs", server.address, server.address);
+    println!("  API      http://{}   its document: http://{}/openapi.json", server.address, server.address);
     println!("  relays   {}   (simulated; 70 : 20 : 10)", relays.join(", "));
     println!("  control  http://{}/stats", sim.control.address);
     println!("  account  demo   sender {}   key {}", member.from, member.key);
