@@ -37,7 +37,7 @@ async fn a_relay_that_counts_its_ids_from_one_again_does_not_mix_results_up() {
     let first = world.batch(json!({}), messages(0, 200)).await;
     assert_eq!(statuses(&world.wait_final(&first).await), BTreeMap::from([("delivered", 200)]));
     world.sim.stop_relay("kt").await.expect("it runs");
-    world.script(script(json!({ "UNDELIV:001": 1.0 })));
+    world.script(json!({ "relays": { "kt": { "restartIds": true, "earlyReceipts": 1.0, "codes": { "UNDELIV:001": 1.0 } } } }));
     world.sim.start_relay("kt").await.expect("its port is its own");
     // The same ids to the same numbers, with the opposite result.
     let second = world.batch(json!({ "text": "again" }), messages(0, 200)).await;
