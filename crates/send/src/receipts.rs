@@ -1,5 +1,6 @@
 //! Receipts: matched by id, by what is known of unknown attempts, or kept until their message shows up.
 
+use bongsu_domain::id::reference;
 use bongsu_domain::{Code, PhoneNumber, Status, Timestamp};
 use bongsu_relay::{Ack, RelayReceipt};
 use bongsu_store::Error;
@@ -73,7 +74,7 @@ impl Settler {
 
     /// Puts a receipt where memory says it belongs.
     fn place(&mut self, flights: &mut Inner, round: &mut Round, receipt: Unmatched) {
-        match flights.find(receipt.relay, &receipt.relay_id, receipt.recipient) {
+        match belongs(flights, &receipt) {
             Some((place, false)) => self.decide(flights, round, place, receipt),
             Some((place, true)) => {
                 let verdict = if receipt.status.is_final() { Verdict::Repeated } else { Verdict::NotFinal };
@@ -141,7 +142,7 @@ impl Settler {
     /// Receipts that came before the answer of a message to this recipient.
     pub(crate) fn adopt(&mut self, flights: &mut Inner, round: &mut Round, key: (u8, i64)) {
         for orphan in self.take_orphans(key.0, key.1) {
-            if flights.find(orphan.relay, &orphan.relay_id, orphan.recipient).is_some_and(|(_, done)| !done) {
+            if belongs(flights, &orphan).is_some_and(|(_, done)| !done) {
                 self.place(flights, round, orphan);
             } else if let Some(seq) = orphan.stored {
                 self.keep_orphan(seq, as_orphan(&orphan));
@@ -163,7 +164,7 @@ impl Settler {
         {
             let mut flights = shared.flights.lock();
             for receipt in std::mem::take(&mut unmatched) {
-                match flights.find(receipt.relay, &receipt.relay_id, receipt.recipient) {
+                match belongs(&flights, &receipt) {
                     Some(_) => {
                         self.place(&mut flights, round, receipt);
                         round.cut();
@@ -334,6 +335,13 @@ impl Settler {
         round.changes.push(Change::NotDue(due.id));
         round.changes.push(Change::Resolved { id: due.id, attempt, at: now.millis(), resolution: "expired" });
     }
+}
+
+/// Where memory says a receipt belongs, and whether that part is finished. A relay that uses its ids again may send the
+/// receipt of a new message before its answer: an echoed reference then tells it from the finished one of the same id.
+fn belongs(flights: &Inner, receipt: &Unmatched) -> Option<(Place, bool)> {
+    let found = flights.find(receipt.relay, &receipt.relay_id, receipt.recipient)?;
+    receipt.reference.is_none_or(|echoed| echoed == reference(found.0.id)).then_some(found)
 }
 
 fn look_up(look: &mut bongsu_store::Look<'_>, wanted: &[(u8, String, i64, Option<u16>)]) -> Result<Vec<Known>, Error> {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bongsu_testkit::World;
-use serde_json::json;
+use bongsu_testkit::{World, until};
+use serde_json::{Value, json};
 
 use crate::{messages, statuses};
 
@@ -32,18 +32,42 @@ async fn receipts_that_come_twice_or_before_the_response_give_one_result() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_counts_its_ids_from_one_again_does_not_mix_results_up() {
-    let script = |codes| json!({ "relays": { "kt": { "restartIds": true, "duplicateReceipts": 1.0, "codes": codes }}});
-    let world = World::builder().relays(&["kt"]).shares(json!({ "kt": 100 })).script(script(json!({}))).start().await;
+    let script = |members: Value| {
+        let mut kt = json!({ "restartIds": true });
+        for (member, value) in members.as_object().into_iter().flatten() {
+            kt[member] = value.clone();
+        }
+        json!({ "relays": { "kt": kt } })
+    };
+    let world = World::builder()
+        .relays(&["kt"])
+        .shares(json!({ "kt": 100 }))
+        .script(script(json!({ "duplicateReceipts": 1.0, "echoReference": false })))
+        .start()
+        .await;
     let first = world.batch(json!({}), messages(0, 200)).await;
     assert_eq!(statuses(&world.wait_final(&first).await), BTreeMap::from([("delivered", 200)]));
-    world.sim.stop_relay("kt").await.expect("it runs");
-    world.script(json!({ "relays": { "kt": { "restartIds": true, "earlyReceipts": 1.0, "codes": { "UNDELIV:001": 1.0 } } } }));
-    world.sim.start_relay("kt").await.expect("its port is its own");
-    // The same ids to the same numbers, with the opposite result.
-    let second = world.batch(json!({ "text": "again" }), messages(0, 200)).await;
-    assert_eq!(statuses(&world.wait_final(&second).await), BTreeMap::from([("undelivered", 200)]));
+    // The same ids to the same numbers, each time with the opposite result; the last ones even before the response.
+    let undelivered = json!({ "UNDELIV:001": 1.0 });
+    let rounds = [
+        ("undelivered", json!({ "codes": undelivered, "duplicateReceipts": 1.0, "echoReference": false })),
+        ("delivered", json!({ "earlyReceipts": 1.0 })),
+        ("undelivered", json!({ "codes": undelivered, "earlyReceipts": 1.0, "duplicateReceipts": 1.0 })),
+    ];
+    for (wanted, members) in rounds {
+        // What is repeated of the round before must have come; it has no word in the next one.
+        until("every receipt was confirmed", || async {
+            (world.sim.stats()["kt"].receipts_waiting == 0).then_some(())
+        })
+        .await;
+        world.sim.stop_relay("kt").await.expect("it runs");
+        world.script(script(members));
+        world.sim.start_relay("kt").await.expect("its port is its own");
+        let again = world.batch(json!({}), messages(0, 200)).await;
+        assert_eq!(statuses(&world.wait_final(&again).await), BTreeMap::from([(wanted, 200)]));
+    }
     assert_eq!(statuses(&world.wait_final(&first).await), BTreeMap::from([("delivered", 200)]));
-    assert_eq!(world.points(&world.main).await, 1_000_000 - 200);
+    assert_eq!(world.points(&world.main).await, 1_000_000 - 400);
     world.audit().await;
 }
 

@@ -49,14 +49,14 @@ fn foreign_places(source: &Source, problems: &mut Vec<String>) {
     // Put together here, or this file would break its own rule.
     let paths = ["work", "root", "home", "Users"].map(|top| format!("/{top}/"));
     let hosts = [
-        ["registry.", "npmjs.org"],
+        ["registry.np", "mjs.org"],
         ["pypi.", "org"],
-        ["files.", "pythonhosted.org"],
-        ["index.", "crates.io"],
-        ["static.", "crates.io"],
-        ["deb.", "debian.org"],
-        ["proxy.", "golang.org"],
-        ["repo.maven.", "apache.org"],
+        ["files.pyth", "onhosted.org"],
+        ["index.cra", "tes.io"],
+        ["static.cra", "tes.io"],
+        ["deb.deb", "ian.org"],
+        ["proxy.gol", "ang.org"],
+        ["repo.maven.apa", "che.org"],
     ]
     .map(|parts| parts.concat());
     for (number, line) in source.text.lines().enumerate() {
