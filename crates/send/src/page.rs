@@ -1,4 +1,4 @@
-//! The metrics page of this process (names in `docs/metrics.md`).
+//! The metrics page of this process (names in `docs/operations.md`).
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
