@@ -17,7 +17,7 @@ use crate::script::RelayScript;
 use crate::seen::Seen;
 use crate::stats::RelayStats;
 use crate::time::{Moment, Time};
-use crate::window::SlidingSecond;
+use crate::window::{Arrivals, SlidingSecond};
 
 /// Long messages that may be incomplete at one time.
 const JOINING_MAX: usize = 100_000;
@@ -65,7 +65,7 @@ pub(crate) struct State {
     pub(crate) clients: Clients,
     pub(crate) log: Option<Log>,
     /// Everything that arrives.
-    pub(crate) arrivals: SlidingSecond,
+    pub(crate) arrivals: Arrivals,
     /// Everything that is taken, for the throttle.
     pub(crate) rate: SlidingSecond,
     /// How often a number of the fixed kind was throttled already.
@@ -102,7 +102,7 @@ impl Relay {
             inbox: setup.inbox.then(Inbox::default),
             clients: Clients::default(),
             log: setup.log,
-            arrivals: SlidingSecond::default(),
+            arrivals: Arrivals::default(),
             rate: SlidingSecond::default(),
             throttled: HashMap::new(),
             joiner: Joiner::new(JOINING_MAX, JOINING_KEEP),
@@ -152,6 +152,9 @@ impl Relay {
             receipts_waiting: (state.waiting() + state.outstanding) as u64,
             forgotten: state.seen.forgotten,
             max_in_any_second: state.arrivals.most(),
+            most_in_a_second: state.arrivals.most(),
+            over_rate: state.arrivals.over,
+            worst_excess: state.arrivals.worst_excess,
             duplicates: state.seen.duplicates(&state.names),
             ..state.counters.clone()
         }

@@ -5,7 +5,7 @@
 //! ```json
 //! {"seed": 7, "relays": {"kt": {
 //!   "codes": {"DELIVRD": 0.97, "UNDELIV:001": 0.02, "NONE": 0.01},
-//!   "delayMs": 10, "latencyMs": 0, "throttlePerS": 1000, "dropResponses": 0.0,
+//!   "delayMs": 10, "latencyMs": 0, "throttlePerS": 1000, "rateLimitPerS": 1000, "dropResponses": 0.0,
 //!   "duplicateReceipts": 0.0, "earlyReceipts": 0.0, "echoReference": true, "restartIds": false, "silent": false,
 //!   "disconnectEvery": 5000, "refuse": {"0x0B": 0.01}, "bindRefuse": "0x0D", "password": "secret",
 //!   "idStyle": "decimal", "receiptIdStyle": "decimal", "leadingZeros": 0, "receiptForm": "both", "receiptDates": 10, "receiptWindow": 2000
@@ -18,6 +18,7 @@
 //! | `delayMs` | milliseconds from the submit to its receipt, a number or `[least, most]` |
 //! | `latencyMs` | milliseconds from the submit to its response |
 //! | `throttlePerS` | submits taken in any second; more are answered `ESME_RTHROTTLED` |
+//! | `rateLimitPerS` | submits that may arrive in any second; more are counted, and nothing else happens |
 //! | `dropResponses` | share of submits that are taken and never answered |
 //! | `duplicateReceipts` | share of receipts that come twice |
 //! | `earlyReceipts` | share of receipts that come before the response |
@@ -61,6 +62,8 @@ pub struct RelayScript {
     pub latency_ms: u32,
     /// Submits taken in any second.
     pub throttle_per_s: Option<u32>,
+    /// Submits that may arrive in any second; more are counted only.
+    pub rate_limit_per_s: Option<u32>,
     /// Share of submits taken and never answered.
     pub drop_responses: f64,
     /// Share of receipts that come twice.
@@ -102,6 +105,7 @@ impl Default for RelayScript {
             delay_ms: (10, 10),
             latency_ms: 0,
             throttle_per_s: None,
+            rate_limit_per_s: None,
             drop_responses: 0.0,
             duplicate_receipts: 0.0,
             early_receipts: 0.0,

@@ -212,8 +212,9 @@ impl Session {
     /// Handles the whole PDUs of the input and tells how many bytes they are.
     fn take_input(&mut self, input: &[u8]) -> usize {
         let relay = self.relay.clone();
-        let mut state = relay.lock();
+        // The moment of the read, not that after waiting for other sessions.
         let now = relay.time.now();
+        let mut state = relay.lock();
         let mut used = 0;
         while !self.closing {
             match smpp::decode(&input[used..], smpp::FRAME_MAX) {

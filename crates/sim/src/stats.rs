@@ -38,8 +38,14 @@ pub struct RelayStats {
     pub malformed: u64,
     /// Submits that found the memory for duplicates full; 0 means that `duplicates` is complete.
     pub forgotten: u64,
-    /// The most `submit_sm` that arrived in any second.
+    /// The most `submit_sm` that arrived in any second, over all sessions.
     pub max_in_any_second: u64,
+    /// [`max_in_any_second`](Self::max_in_any_second) under its second name.
+    pub most_in_a_second: u64,
+    /// `submit_sm` whose arrival made a second hold more than `rateLimitPerS`.
+    pub over_rate: u64,
+    /// By how many `submit_sm` the fullest second was beyond `rateLimitPerS`.
+    pub worst_excess: u64,
     /// Submits taken twice.
     pub duplicates: Vec<Duplicate>,
 }

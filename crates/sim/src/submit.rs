@@ -74,7 +74,7 @@ impl State {
     /// Decides about a submit and takes note of it.
     pub(crate) fn submit(&mut self, sm: &SubmitSm<'_>, by: Submitter, now: Moment) -> Verdict {
         let segment = segment(sm);
-        self.arrivals.add(now.us);
+        self.arrivals.add(now.us, self.script.rate_limit_per_s);
         self.counters.parts += 1;
         self.counters.submits += u64::from(segment.part == 1);
         if let Some(status) = bad_address(sm) {

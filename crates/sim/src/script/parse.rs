@@ -89,6 +89,7 @@ impl Walk {
             "delayMs" => set(&mut relay.delay_ms, self.delay(path, value)),
             "latencyMs" => set(&mut relay.latency_ms, self.whole(path, value, 0, DELAY_MAX_MS)),
             "throttlePerS" => relay.throttle_per_s = self.whole(path, value, 1, u32::MAX.into()),
+            "rateLimitPerS" => relay.rate_limit_per_s = self.whole(path, value, 1, u32::MAX.into()),
             "disconnectEvery" => relay.disconnect_every = self.whole(path, value, 1, u32::MAX.into()),
             _ => return false,
         }
@@ -246,7 +247,7 @@ mod tests {
     fn a_full_script_is_read() {
         let script = script(
             r#"{"seed": 7, "relays": {"kt": {"codes": {"DELIVRD": 0.9, "UNDELIV:005": 0.05, "NONE": 0.05},
-                "delayMs": [5, 20], "latencyMs": 3, "throttlePerS": 1000, "dropResponses": 0.01,
+                "delayMs": [5, 20], "latencyMs": 3, "throttlePerS": 1000, "rateLimitPerS": 900, "dropResponses": 0.01,
                 "duplicateReceipts": 0.1, "earlyReceipts": 0.2, "echoReference": false, "restartIds": true,
                 "silent": false, "disconnectEvery": 500, "refuse": {"0x0B": 0.01, "8": 0.02}, "bindRefuse": "0x0D",
                 "password": "p", "idStyle": "hex", "leadingZeros": 8, "receiptForm": "text", "receiptDates": 12},
@@ -258,6 +259,7 @@ mod tests {
         let kt = &script.relays["kt"];
         assert!(kt.codes.contains(&(Outcome::Final { state: MessageState::Undeliverable, error: 5 }, 0.05)));
         assert_eq!(kt.delay_ms, (5, 20));
+        assert_eq!((kt.throttle_per_s, kt.rate_limit_per_s), (Some(1_000), Some(900)));
         assert_eq!(kt.receipt_id_style, Radix::Hex);
         assert_eq!(kt.refuse, vec![(0x0B, 0.01), (8, 0.02)]);
         assert_eq!((kt.bind_refuse, kt.leading_zeros, kt.receipt_dates), (Some(13), 8, 12));
@@ -274,6 +276,7 @@ mod tests {
             (r#"{"relays": {"kt": {"delayMs": -1}}}"#, "relays.kt.delayMs"),
             (r#"{"relays": {"kt": {"delayMs": [5, 1]}}}"#, "relays.kt.delayMs.1"),
             (r#"{"relays": {"kt": {"delayMs": [5]}}}"#, "relays.kt.delayMs"),
+            (r#"{"relays": {"kt": {"rateLimitPerS": 0}}}"#, "relays.kt.rateLimitPerS"),
             (r#"{"relays": {"kt": {"silent": "yes"}}}"#, "relays.kt.silent"),
             (r#"{"relays": {"kt": {"refuse": {"ESME": 0.1}}}}"#, "relays.kt.refuse.ESME"),
             (r#"{"relays": {"kt": {"bindRefuse": 0}}}"#, "relays.kt.bindRefuse"),
