@@ -14,6 +14,8 @@ pub(crate) struct Plan {
     pub(crate) outcome: Outcome,
     pub(crate) duplicate_receipt: bool,
     pub(crate) early_receipt: bool,
+    /// The receipt goes over another session than the submit.
+    pub(crate) receipt_elsewhere: bool,
     pub(crate) delay_ms: u32,
 }
 
@@ -51,6 +53,7 @@ const CODE: u64 = 3;
 const DUPLICATE: u64 = 4;
 const EARLY: u64 = 5;
 const DELAY: u64 = 6;
+const ELSEWHERE: u64 = 7;
 /// Salts of the n-th time the same submit is taken lie this far apart.
 const TIMES: u64 = 16;
 
@@ -71,6 +74,7 @@ pub(crate) fn plan(script: &RelayScript, message: u128, part: u128, nth: u32, fi
         outcome: pick(&script.codes, draw(message, salt(CODE))).unwrap_or(Outcome::DELIVERED),
         duplicate_receipt: draw(part, salt(DUPLICATE)) < script.duplicate_receipts,
         early_receipt: draw(part, salt(EARLY)) < script.early_receipts,
+        receipt_elsewhere: draw(part, salt(ELSEWHERE)) < script.receipts_anywhere,
         delay_ms,
     }
 }
@@ -88,6 +92,7 @@ fn fixed_plan(fixed: Fixed, delay_ms: u32) -> Plan {
         outcome,
         duplicate_receipt: fixed == Fixed::DuplicateReceipt,
         early_receipt: fixed == Fixed::EarlyReceipt,
+        receipt_elsewhere: false,
         delay_ms,
     }
 }
@@ -114,6 +119,7 @@ mod tests {
             codes: vec![(undelivered, 0.1), (Outcome::Never, 0.05)],
             refuse: vec![(0x0B, 0.02)],
             drop_responses: 0.03,
+            receipts_anywhere: 0.25,
             delay_ms: (5, 9),
             ..RelayScript::default()
         };
@@ -129,6 +135,7 @@ mod tests {
         assert!((share(|plan| plan.outcome == Outcome::Never) - 0.05).abs() < 0.01);
         assert!((share(|plan| plan.refuse == Some(0x0B)) - 0.02).abs() < 0.005);
         assert!((share(|plan| plan.drop_response) - 0.03).abs() < 0.005);
+        assert!((share(|plan| plan.receipt_elsewhere) - 0.25).abs() < 0.01);
         assert!((share(|plan| plan.delay_ms == 5) - 0.2).abs() < 0.01);
         assert!(plans.iter().all(|plan| (5..=9).contains(&plan.delay_ms)));
     }
@@ -139,11 +146,12 @@ mod tests {
             codes: vec![(Outcome::Never, 1.0)],
             refuse: vec![(8, 1.0)],
             drop_responses: 1.0,
+            receipts_anywhere: 1.0,
             ..RelayScript::default()
         };
         let of = |number| plan(&script, 1, 1, 1, Fixed::of(number));
         assert_eq!(of("01000000001").outcome, Outcome::DELIVERED);
-        assert_eq!(of("01000000001").refuse, None);
+        assert_eq!((of("01000000001").refuse, of("01000000001").receipt_elsewhere), (None, false));
         assert_eq!(of("01000000002").outcome, Outcome::Final { state: MessageState::Expired, error: 27 });
         assert_eq!(of("01000000005").outcome, Outcome::Never);
         assert!(of("01000000006").duplicate_receipt && of("01000000007").early_receipt);

@@ -87,7 +87,6 @@ async fn accept(
     mut stopped: oneshot::Receiver<()>,
 ) {
     let mut sessions = JoinSet::new();
-    let mut number = 0;
     loop {
         tokio::select! {
             // Also when the simulator is dropped.
@@ -95,8 +94,7 @@ async fn accept(
             Some(_) = sessions.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) if sessions.len() < SESSIONS_MAX => {
-                    number += 1;
-                    sessions.spawn(session::run(relay.clone(), socket, number, tls.clone()));
+                    sessions.spawn(session::run(relay.clone(), socket, tls.clone()));
                 }
                 Ok(_) => tracing::warn!(relay = relay.name, "too many connections, one was closed"),
                 Err(error) => {

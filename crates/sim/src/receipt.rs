@@ -1,11 +1,9 @@
 //! Delivery receipts: compact while they wait, `deliver_sm` when they go out.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use bongsu_domain::time::Timestamp;
 use bongsu_wire::smpp::{self, DateDigits, DeliverSm, MessageState, TlvBuf, esm, tag};
-use tokio::sync::Notify;
 
 use crate::address::{Address, Names};
 use crate::script::{Radix, ReceiptForm, RelayScript};
@@ -16,8 +14,6 @@ pub(crate) const TEXT_MAX: usize = 20;
 const NETWORK_GSM: u8 = 3;
 /// Receipts that one relay keeps for clients that are slow or away before it takes no more submits.
 pub(crate) const WAITING_MAX: usize = 2_000_000;
-/// Most system ids that one relay knows.
-const CLIENTS_MAX: usize = 1_000;
 
 /// Type of number and numbering plan of both addresses, as submitted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +37,10 @@ pub(crate) struct Receipt {
     pub(crate) submitted: Timestamp,
     pub(crate) done: Timestamp,
     pub(crate) client: u32,
+    /// The session that submitted the message.
+    pub(crate) session: u64,
+    /// Goes to another session of the client if there is one.
+    pub(crate) elsewhere: bool,
     pub(crate) text: [u8; TEXT_MAX],
     pub(crate) text_len: u8,
 }
@@ -107,6 +107,30 @@ impl Receipt {
     }
 }
 
+#[cfg(test)]
+impl Receipt {
+    /// Some receipt with this id, of session 1 of the first client.
+    pub(crate) fn sample(id: u64) -> Self {
+        let mut names = Names::default();
+        Self {
+            id,
+            to: names.pack(b"821011112222"),
+            from: names.pack(b"0212345678"),
+            plans: Plans::default(),
+            reference: Some(77),
+            state: MessageState::Undeliverable,
+            error: 5,
+            submitted: Timestamp::from_millis(1_700_000_000_000),
+            done: Timestamp::from_millis(1_700_000_060_000),
+            client: 0,
+            session: 1,
+            elsewhere: false,
+            text: *b"hello\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            text_len: 5,
+        }
+    }
+}
+
 /// Receipts by the millisecond in which they fall due.
 #[derive(Default)]
 pub(crate) struct Wheel {
@@ -137,112 +161,14 @@ impl Wheel {
     }
 }
 
-/// Everyone who bound with one system id.
-struct Client {
-    system_id: Box<[u8]>,
-    ready: VecDeque<Receipt>,
-    /// Sessions that may receive, and how to wake them.
-    receivers: Vec<(u64, Arc<Notify>)>,
-}
-
-/// The clients of a relay and the receipts that are ready for them.
-#[derive(Default)]
-pub(crate) struct Clients {
-    list: Vec<Client>,
-    count: usize,
-}
-
-impl Clients {
-    /// Receipts that are ready and not written.
-    pub(crate) fn len(&self) -> usize {
-        self.count
-    }
-
-    /// The number of a system id; `None` when there are too many of them.
-    pub(crate) fn index(&mut self, system_id: &[u8]) -> Option<u32> {
-        if let Some(index) = self.list.iter().position(|client| &*client.system_id == system_id) {
-            return u32::try_from(index).ok();
-        }
-        if self.list.len() == CLIENTS_MAX {
-            return None;
-        }
-        self.list.push(Client { system_id: system_id.into(), ready: VecDeque::new(), receivers: Vec::new() });
-        u32::try_from(self.list.len() - 1).ok()
-    }
-
-    pub(crate) fn join(&mut self, client: u32, session: u64, bell: Arc<Notify>) {
-        bell.notify_one();
-        self.list[client as usize].receivers.push((session, bell));
-    }
-
-    pub(crate) fn leave(&mut self, client: u32, session: u64) {
-        self.list[client as usize].receivers.retain(|(number, _)| *number != session);
-    }
-
-    /// Puts receipts at the end of their clients' queues; [`ring`](Self::ring) wakes the sessions.
-    pub(crate) fn ready(&mut self, receipts: Vec<Receipt>) {
-        self.count += receipts.len();
-        for receipt in receipts {
-            self.list[receipt.client as usize].ready.push_back(receipt);
-        }
-    }
-
-    /// Puts back what a session could not bring home, before all others.
-    pub(crate) fn return_unacked(&mut self, client: u32, receipts: impl DoubleEndedIterator<Item = Receipt>) {
-        for receipt in receipts.rev() {
-            self.count += 1;
-            self.list[client as usize].ready.push_front(receipt);
-        }
-        self.ring();
-    }
-
-    /// Wakes the sessions of every client with receipts.
-    pub(crate) fn ring(&self) {
-        for client in self.list.iter().filter(|client| !client.ready.is_empty()) {
-            for (_, bell) in &client.receivers {
-                bell.notify_one();
-            }
-        }
-    }
-
-    /// How many receipts one session of the client should take now, so that all of them get some.
-    pub(crate) fn fair_share(&self, client: u32) -> usize {
-        let client = &self.list[client as usize];
-        client.ready.len().div_ceil(client.receivers.len().max(1))
-    }
-
-    pub(crate) fn take(&mut self, client: u32) -> Option<Receipt> {
-        let receipt = self.list[client as usize].ready.pop_front()?;
-        self.count -= 1;
-        Some(receipt)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn receipt(id: u64, names: &mut Names) -> Receipt {
-        Receipt {
-            id,
-            to: names.pack(b"821011112222"),
-            from: names.pack(b"0212345678"),
-            plans: Plans::default(),
-            reference: Some(77),
-            state: MessageState::Undeliverable,
-            error: 5,
-            submitted: Timestamp::from_millis(1_700_000_000_000),
-            done: Timestamp::from_millis(1_700_000_060_000),
-            client: 0,
-            text: *b"hello\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-            text_len: 5,
-        }
-    }
-
     #[test]
     fn a_receipt_reads_back_in_every_dialect() {
-        let mut names = Names::default();
-        let receipt = receipt(0x1F, &mut names);
+        let names = Names::default();
+        let receipt = Receipt::sample(0x1F);
         for form in [ReceiptForm::Both, ReceiptForm::Tlv, ReceiptForm::Text] {
             for (radix, id) in [(Radix::Decimal, "31"), (Radix::Hex, "1f")] {
                 let script = RelayScript { receipt_form: form, receipt_id_style: radix, ..RelayScript::default() };
@@ -260,27 +186,14 @@ mod tests {
 
     #[test]
     fn slots_come_in_order_and_only_when_due() {
-        let mut names = Names::default();
         let mut wheel = Wheel::default();
         for (due, id) in [(9, 1), (3, 2), (9, 3)] {
-            wheel.push(due, receipt(id, &mut names));
+            wheel.push(due, Receipt::sample(id));
         }
         assert_eq!((wheel.len(), wheel.next()), (3, Some(3)));
         assert!(wheel.pop(2).is_none());
         assert_eq!(wheel.pop(9).unwrap()[0].id, 2);
         let ids: Vec<u64> = wheel.pop(9).unwrap().iter().map(|receipt| receipt.id).collect();
         assert_eq!((ids, wheel.len()), (vec![1, 3], 0));
-    }
-
-    #[test]
-    fn unacknowledged_receipts_go_first_again() {
-        let mut names = Names::default();
-        let mut clients = Clients::default();
-        let client = clients.index(b"bongsu").unwrap();
-        assert_eq!(clients.index(b"bongsu"), Some(client));
-        clients.ready(vec![receipt(3, &mut names)]);
-        clients.return_unacked(client, vec![receipt(1, &mut names), receipt(2, &mut names)].into_iter());
-        let ids: Vec<u64> = std::iter::from_fn(|| clients.take(client)).map(|receipt| receipt.id).collect();
-        assert_eq!((ids, clients.len()), (vec![1, 2, 3], 0));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use bongsu_wire::smpp::{BindRequest, Joiner, status};
 use tokio::sync::Notify;
 
 use crate::address::Names;
+use crate::clients::Clients;
 use crate::hash::Hash;
 use crate::inbox::Inbox;
-use crate::receipt::{Clients, Receipt, WAITING_MAX, Wheel};
+use crate::receipt::{Receipt, WAITING_MAX, Wheel};
 use crate::script::RelayScript;
 use crate::seen::Seen;
 use crate::stats::RelayStats;
@@ -49,6 +51,8 @@ pub(crate) struct Relay {
     pub(crate) time: Time,
     /// Rung when a receipt falls due earlier than the clockwork expects.
     pub(crate) sooner: Notify,
+    /// Sessions so far.
+    sessions: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -111,7 +115,12 @@ impl Relay {
             outstanding: 0,
             armed: None,
         };
-        Self { name: setup.name, time, sooner: Notify::new(), state: Mutex::new(state) }
+        Self { name: setup.name, time, sooner: Notify::new(), sessions: AtomicU64::new(0), state: Mutex::new(state) }
+    }
+
+    /// A number for a new session that no other ever had, also before a stop.
+    pub(crate) fn session_number(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The state; a panic of another holder does not make it unusable.
@@ -186,7 +195,7 @@ impl State {
                 .filter(|password| wrong_password(password))
                 .map(|_| status::ESME_RINVPASWD),
         };
-        match refuse.map_or_else(|| self.clients.index(request.system_id).ok_or(status::ESME_RBINDFAIL), Err) {
+        match refuse.map_or_else(|| self.clients.bind(request.system_id).ok_or(status::ESME_RBINDFAIL), Err) {
             Ok(client) => {
                 self.counters.binds += 1;
                 self.counters.bound += 1;

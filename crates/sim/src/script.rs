@@ -6,7 +6,7 @@
 //! {"seed": 7, "relays": {"kt": {
 //!   "codes": {"DELIVRD": 0.97, "UNDELIV:001": 0.02, "NONE": 0.01},
 //!   "delayMs": 10, "latencyMs": 0, "throttlePerS": 1000, "rateLimitPerS": 1000, "dropResponses": 0.0,
-//!   "duplicateReceipts": 0.0, "earlyReceipts": 0.0, "echoReference": true, "restartIds": false, "silent": false,
+//!   "duplicateReceipts": 0.0, "earlyReceipts": 0.0, "receiptsAnywhere": 0.0, "echoReference": true, "restartIds": false, "silent": false,
 //!   "disconnectEvery": 5000, "refuse": {"0x0B": 0.01}, "bindRefuse": "0x0D", "password": "secret",
 //!   "idStyle": "decimal", "receiptIdStyle": "decimal", "leadingZeros": 0, "receiptForm": "both", "receiptDates": 10, "receiptWindow": 2000
 //! }}}
@@ -22,6 +22,7 @@
 //! | `dropResponses` | share of submits that are taken and never answered |
 //! | `duplicateReceipts` | share of receipts that come twice |
 //! | `earlyReceipts` | share of receipts that come before the response |
+//! | `receiptsAnywhere` | share of receipts that come over another session of the same system id, if it has one |
 //! | `echoReference` | receipts carry the `user_message_reference` of their submit |
 //! | `restartIds` | a relay that is stopped and started gives ids from 1 again |
 //! | `silent` | bound, answers `enquire_link`, answers no submit and sends no receipt for it |
@@ -70,6 +71,8 @@ pub struct RelayScript {
     pub duplicate_receipts: f64,
     /// Share of receipts that come before the response.
     pub early_receipts: f64,
+    /// Share of receipts that come over another session of the same system id.
+    pub receipts_anywhere: f64,
     /// Whether receipts carry the reference of their submit.
     pub echo_reference: bool,
     /// Whether ids begin at 1 again after a stop.
@@ -109,6 +112,7 @@ impl Default for RelayScript {
             drop_responses: 0.0,
             duplicate_receipts: 0.0,
             early_receipts: 0.0,
+            receipts_anywhere: 0.0,
             echo_reference: true,
             restart_ids: false,
             silent: false,

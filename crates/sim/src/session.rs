@@ -28,10 +28,10 @@ const WRITE_MAX: usize = 1024 * 1024;
 const WRITE_BATCH: usize = 64 * 1024;
 
 /// Serves one connection to its end.
-pub(crate) async fn run(relay: Arc<Relay>, socket: TcpStream, number: u64, tls: Option<TlsAcceptor>) {
+pub(crate) async fn run(relay: Arc<Relay>, socket: TcpStream, tls: Option<TlsAcceptor>) {
     // A socket that cannot be told to send at once still works.
     let _ = socket.set_nodelay(true);
-    let mut session = Session::new(relay, number);
+    let mut session = Session::new(relay);
     let end = match tls {
         None => {
             let (reader, writer) = socket.into_split();
@@ -47,7 +47,7 @@ pub(crate) async fn run(relay: Arc<Relay>, socket: TcpStream, number: u64, tls: 
         },
     };
     if let Err(error) = end {
-        tracing::debug!(relay = session.relay.name, number, %error, "a session broke");
+        tracing::debug!(relay = session.relay.name, number = session.number, %error, "a session broke");
     }
 }
 
@@ -86,10 +86,10 @@ struct Session {
 }
 
 impl Session {
-    fn new(relay: Arc<Relay>, number: u64) -> Self {
+    fn new(relay: Arc<Relay>) -> Self {
         Self {
+            number: relay.session_number(),
             relay,
-            number,
             bind: BindState::Open,
             client: 0,
             bell: Arc::new(Notify::new()),
@@ -192,11 +192,9 @@ impl Session {
         let relay = self.relay.clone();
         let mut state = relay.lock();
         self.receipt_window = state.script.receipt_window as usize;
-        for _ in 0..state.clients.fair_share(self.client) {
-            if self.outstanding.len() >= self.receipt_window || self.out.len() >= WRITE_BATCH {
-                break;
-            }
-            let Some(receipt) = state.clients.take(self.client) else { break };
+        let mut share = state.clients.fair_share(self.client);
+        while self.outstanding.len() < self.receipt_window && self.out.len() < WRITE_BATCH {
+            let Some(receipt) = state.clients.take(self.client, self.number, &mut share) else { break };
             self.write_receipt(&mut state, receipt);
         }
     }

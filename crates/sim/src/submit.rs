@@ -29,6 +29,7 @@ const SUBJECTS_MAX: usize = 10_000;
 #[derive(Clone, Copy)]
 pub(crate) struct Submitter {
     pub(crate) client: u32,
+    pub(crate) session: u64,
     /// Whether receipts may go over the same session.
     pub(crate) receives: bool,
 }
@@ -158,7 +159,7 @@ impl State {
         }
         if !plan.early_receipt {
             self.schedule(due, receipt);
-        } else if by.receives {
+        } else if by.receives && !(receipt.elsewhere && self.clients.has_other(by.client, by.session)) {
             verdict.first = Some(receipt);
         } else {
             self.schedule(now.ms(), receipt);
@@ -336,7 +337,23 @@ fn receipt(
     let plans =
         Plans { source_ton: sm.source_ton, source_npi: sm.source_npi, dest_ton: sm.dest_ton, dest_npi: sm.dest_npi };
     let (to, from): (Address, Address) = (row.to, row.from);
-    let client = by.client;
+    let Submitter { client, session, .. } = by;
+    let elsewhere = plan.receipt_elsewhere;
     let (reference, submitted, text_len) = (row.reference, now.wall, text_len as u8);
-    wanted.then_some(Receipt { id, to, from, plans, reference, state, error, submitted, done, client, text, text_len })
+    wanted.then_some(Receipt {
+        id,
+        to,
+        from,
+        plans,
+        reference,
+        state,
+        error,
+        submitted,
+        done,
+        client,
+        session,
+        elsewhere,
+        text,
+        text_len,
+    })
 }

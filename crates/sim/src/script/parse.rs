@@ -101,6 +101,7 @@ impl Walk {
             "dropResponses" => set(&mut relay.drop_responses, self.share(path, value)),
             "duplicateReceipts" => set(&mut relay.duplicate_receipts, self.share(path, value)),
             "earlyReceipts" => set(&mut relay.early_receipts, self.share(path, value)),
+            "receiptsAnywhere" => set(&mut relay.receipts_anywhere, self.share(path, value)),
             "restartIds" => set(&mut relay.restart_ids, self.flag(path, value)),
             "silent" => set(&mut relay.silent, self.flag(path, value)),
             "bindRefuse" => relay.bind_refuse = self.status(path, value),
@@ -248,7 +249,7 @@ mod tests {
         let script = script(
             r#"{"seed": 7, "relays": {"kt": {"codes": {"DELIVRD": 0.9, "UNDELIV:005": 0.05, "NONE": 0.05},
                 "delayMs": [5, 20], "latencyMs": 3, "throttlePerS": 1000, "rateLimitPerS": 900, "dropResponses": 0.01,
-                "duplicateReceipts": 0.1, "earlyReceipts": 0.2, "echoReference": false, "restartIds": true,
+                "duplicateReceipts": 0.1, "earlyReceipts": 0.2, "receiptsAnywhere": 0.3, "echoReference": false, "restartIds": true,
                 "silent": false, "disconnectEvery": 500, "refuse": {"0x0B": 0.01, "8": 0.02}, "bindRefuse": "0x0D",
                 "password": "p", "idStyle": "hex", "leadingZeros": 8, "receiptForm": "text", "receiptDates": 12},
                 "skt": {}}}"#,
@@ -259,6 +260,7 @@ mod tests {
         let kt = &script.relays["kt"];
         assert!(kt.codes.contains(&(Outcome::Final { state: MessageState::Undeliverable, error: 5 }, 0.05)));
         assert_eq!(kt.delay_ms, (5, 20));
+        assert_eq!((kt.early_receipts, kt.receipts_anywhere), (0.2, 0.3));
         assert_eq!((kt.throttle_per_s, kt.rate_limit_per_s), (Some(1_000), Some(900)));
         assert_eq!(kt.receipt_id_style, Radix::Hex);
         assert_eq!(kt.refuse, vec![(0x0B, 0.01), (8, 0.02)]);
@@ -277,6 +279,7 @@ mod tests {
             (r#"{"relays": {"kt": {"delayMs": [5, 1]}}}"#, "relays.kt.delayMs.1"),
             (r#"{"relays": {"kt": {"delayMs": [5]}}}"#, "relays.kt.delayMs"),
             (r#"{"relays": {"kt": {"rateLimitPerS": 0}}}"#, "relays.kt.rateLimitPerS"),
+            (r#"{"relays": {"kt": {"receiptsAnywhere": 1.1}}}"#, "relays.kt.receiptsAnywhere"),
             (r#"{"relays": {"kt": {"silent": "yes"}}}"#, "relays.kt.silent"),
             (r#"{"relays": {"kt": {"refuse": {"ESME": 0.1}}}}"#, "relays.kt.refuse.ESME"),
             (r#"{"relays": {"kt": {"bindRefuse": 0}}}"#, "relays.kt.bindRefuse"),

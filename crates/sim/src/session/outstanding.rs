@@ -50,36 +50,13 @@ impl Outstanding {
 
 #[cfg(test)]
 mod tests {
-    use bongsu_domain::time::Timestamp;
-    use bongsu_wire::smpp::MessageState;
-
     use super::*;
-    use crate::address::Names;
-    use crate::receipt::Plans;
-
-    fn receipt(id: u64) -> Receipt {
-        let mut names = Names::default();
-        Receipt {
-            id,
-            to: names.pack(b"1"),
-            from: names.pack(b"2"),
-            plans: Plans::default(),
-            reference: None,
-            state: MessageState::Delivered,
-            error: 0,
-            submitted: Timestamp::from_millis(0),
-            done: Timestamp::from_millis(0),
-            client: 0,
-            text: [0; 20],
-            text_len: 0,
-        }
-    }
 
     #[test]
     fn answers_find_their_receipts_in_any_order_and_across_the_wrap() {
         let mut outstanding = Outstanding::default();
         for (id, sequence) in [SEQUENCE_MAX - 1, SEQUENCE_MAX, 1, 2].into_iter().enumerate() {
-            outstanding.push(sequence, receipt(id as u64));
+            outstanding.push(sequence, Receipt::sample(id as u64));
         }
         let mut take = |sequence| outstanding.take(sequence).map(|receipt| receipt.id);
         assert_eq!(take(1), Some(2));

@@ -87,7 +87,7 @@ impl Session {
     }
 
     fn submit(&mut self, state: &mut State, sm: &SubmitSm<'_>, sequence: u32, now: Moment) {
-        let by = Submitter { client: self.client, receives: self.receives() };
+        let by = Submitter { client: self.client, session: self.number, receives: self.receives() };
         let verdict = state.submit(sm, by, now);
         if self.cut_at.is_some() {
             // The window fills: nothing is answered any more, and early receipts wait like all others.
@@ -123,13 +123,12 @@ impl Session {
         state.acknowledged(receipt, status, now);
     }
 
-    /// Ends the bind; receipts without an answer go back to the client's queue.
+    /// Ends the bind; receipts without an answer go to the client's other sessions or wait for its next.
     pub(super) fn leave(&mut self, state: &mut State) {
         self.bind = BindState::Closed;
         let unacked = self.outstanding.drain();
         state.outstanding -= unacked.len();
         state.counters.bound -= 1;
-        state.clients.leave(self.client, self.number);
-        state.clients.return_unacked(self.client, unacked.into_iter());
+        state.clients.leave(self.client, self.number, unacked);
     }
 }
