@@ -54,6 +54,8 @@ impl Client {
 pub(crate) struct Clients {
     list: Vec<Client>,
     count: usize,
+    /// The most sessions that one client ever had at once.
+    most_bound: u32,
 }
 
 impl Clients {
@@ -62,8 +64,14 @@ impl Clients {
         self.count
     }
 
-    /// Takes in a session of any kind and tells the number of its client; `None` when there are too many clients.
-    pub(crate) fn bind(&mut self, system_id: &[u8]) -> Option<u32> {
+    /// The most sessions that one client ever had at once.
+    pub(crate) fn most_bound(&self) -> u32 {
+        self.most_bound
+    }
+
+    /// Takes in a session of any kind and tells the number of its client; `None` when the client has `most` of them
+    /// already, or when there are too many clients.
+    pub(crate) fn bind(&mut self, system_id: &[u8], most: Option<u32>) -> Option<u32> {
         let known = self.list.iter().position(|client| &*client.system_id == system_id);
         let index = match known {
             Some(index) => index,
@@ -79,7 +87,12 @@ impl Clients {
                 self.list.len() - 1
             }
         };
-        self.list[index].bound += 1;
+        let bound = &mut self.list[index].bound;
+        if most.is_some_and(|most| *bound >= most) {
+            return None;
+        }
+        *bound += 1;
+        self.most_bound = self.most_bound.max(*bound);
         u32::try_from(index).ok()
     }
 
@@ -153,7 +166,7 @@ mod tests {
     fn three() -> Clients {
         let mut clients = Clients::default();
         for session in 1..=3 {
-            assert_eq!(clients.bind(b"bongsu"), Some(0));
+            assert_eq!(clients.bind(b"bongsu", None), Some(0));
             clients.join(0, session, Arc::default());
         }
         clients
@@ -189,7 +202,7 @@ mod tests {
     #[test]
     fn the_only_session_gets_what_should_go_elsewhere() {
         let mut clients = Clients::default();
-        let client = clients.bind(b"bongsu").unwrap();
+        let client = clients.bind(b"bongsu", None).unwrap();
         clients.join(client, 1, Arc::default());
         assert!(!clients.has_other(client, 1) && clients.has_other(client, 2));
         clients.ready(receipts(1..=2, 1, true));
@@ -208,9 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn sessions_are_counted_by_client() {
+        let mut clients = Clients::default();
+        let mut bind = |id: &[u8], most| clients.bind(id, most);
+        assert_eq!([bind(b"a", Some(2)), bind(b"a", Some(2)), bind(b"a", Some(2))], [Some(0), Some(0), None]);
+        assert_eq!([bind(b"b", Some(2)), bind(b"b", Some(1)), bind(b"b", None)], [Some(1), None, Some(1)]);
+        clients.leave(0, 1, Vec::new());
+        assert_eq!(
+            (clients.bind(b"a", Some(2)), clients.bind(b"a", Some(2)), clients.most_bound()),
+            (Some(0), None, 2)
+        );
+    }
+
+    #[test]
     fn without_a_session_receipts_wait_for_the_next() {
         let mut clients = Clients::default();
-        assert_eq!([b"a".as_slice(), b"b", b"a"].map(|id| clients.bind(id)), [Some(0), Some(1), Some(0)]);
+        assert_eq!([b"a".as_slice(), b"b", b"a"].map(|id| clients.bind(id, None)), [Some(0), Some(1), Some(0)]);
         clients.ready(receipts(1..=3, 1, true));
         clients.join(0, 7, Arc::default());
         assert_eq!((drain(&mut clients, 7), clients.len()), (vec![1, 2, 3], 0));

@@ -1,7 +1,8 @@
 //! Simulated Korean relays (KT, SKT, LGU+): SMPP 3.4 servers with scripted and seeded behaviour and a control interface.
 //!
 //! Follow one submit: `session` reads a chunk, `submit` decides by `outcome`, `relay` has its receipt fall due,
-//! `clients` finds the session for it, `session` writes it. What arrived is remembered by `seen` (every submit, duplicates) and `inbox` (joined texts).
+//! `clients` finds the session for it, `session` writes it. What arrived is remembered by `seen` (every submit,
+//! duplicates) and `inbox` (joined texts).
 
 mod address;
 mod clients;

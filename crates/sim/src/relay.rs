@@ -159,6 +159,7 @@ impl Relay {
         let state = self.lock();
         RelayStats {
             receipts_waiting: (state.waiting() + state.outstanding) as u64,
+            most_binds: state.clients.most_bound().into(),
             forgotten: state.seen.forgotten,
             max_in_any_second: state.arrivals.most(),
             most_in_a_second: state.arrivals.most(),
@@ -195,7 +196,8 @@ impl State {
                 .filter(|password| wrong_password(password))
                 .map(|_| status::ESME_RINVPASWD),
         };
-        match refuse.map_or_else(|| self.clients.bind(request.system_id).ok_or(status::ESME_RBINDFAIL), Err) {
+        let most = self.script.binds_max;
+        match refuse.map_or_else(|| self.clients.bind(request.system_id, most).ok_or(status::ESME_RBINDFAIL), Err) {
             Ok(client) => {
                 self.counters.binds += 1;
                 self.counters.bound += 1;

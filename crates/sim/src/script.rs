@@ -7,7 +7,7 @@
 //!   "codes": {"DELIVRD": 0.97, "UNDELIV:001": 0.02, "NONE": 0.01},
 //!   "delayMs": 10, "latencyMs": 0, "throttlePerS": 1000, "rateLimitPerS": 1000, "dropResponses": 0.0,
 //!   "duplicateReceipts": 0.0, "earlyReceipts": 0.0, "receiptsAnywhere": 0.0, "echoReference": true, "restartIds": false, "silent": false,
-//!   "disconnectEvery": 5000, "refuse": {"0x0B": 0.01}, "bindRefuse": "0x0D", "password": "secret",
+//!   "disconnectEvery": 5000, "refuse": {"0x0B": 0.01}, "bindRefuse": "0x0D", "bindsMax": 4, "password": "secret",
 //!   "idStyle": "decimal", "receiptIdStyle": "decimal", "leadingZeros": 0, "receiptForm": "both", "receiptDates": 10, "receiptWindow": 2000
 //! }}}
 //! ```
@@ -29,6 +29,7 @@
 //! | `disconnectEvery` | cut the session at each N-th submit, after its window has filled |
 //! | `refuse` | share of submits refused with a `command_status` |
 //! | `bindRefuse` | `command_status` that every bind is answered with |
+//! | `bindsMax` | sessions that one system id may have at once; a further bind is answered `ESME_RBINDFAIL` |
 //! | `password` | the only password a bind may carry |
 //! | `idStyle`, `receiptIdStyle` | `decimal` or `hex`, in responses and in receipts; the second follows the first |
 //! | `leadingZeros` | width that ids in responses are padded to |
@@ -85,6 +86,8 @@ pub struct RelayScript {
     pub refuse: Vec<(u32, f64)>,
     /// `command_status` for every bind.
     pub bind_refuse: Option<u32>,
+    /// Sessions that one system id may have at once.
+    pub binds_max: Option<u32>,
     /// The only password that may bind.
     pub password: Option<String>,
     /// How ids look in responses.
@@ -119,6 +122,7 @@ impl Default for RelayScript {
             disconnect_every: None,
             refuse: Vec::new(),
             bind_refuse: None,
+            binds_max: None,
             password: None,
             id_style: Radix::Decimal,
             receipt_id_style: Radix::Decimal,

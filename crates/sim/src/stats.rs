@@ -32,6 +32,8 @@ pub struct RelayStats {
     pub binds: u64,
     /// Sessions bound now.
     pub bound: u64,
+    /// The most sessions that one system id ever had at once.
+    pub most_binds: u64,
     /// Binds refused so far.
     pub binds_refused: u64,
     /// PDUs that could not be read.

@@ -42,7 +42,7 @@ async fn counters_inbox_and_the_list_of_submits() {
     let (status, stats) = call_json(control, "GET", "/stats", "").await;
     assert_eq!(status, 200);
     let keys = ["submits", "parts", "receipts", "binds", "duplicates", "maxInAnySecond"];
-    for key in keys.into_iter().chain(["mostInASecond", "overRate", "worstExcess"]) {
+    for key in keys.into_iter().chain(["mostInASecond", "overRate", "worstExcess", "bound", "mostBinds"]) {
         assert!(stats["kt"].get(key).is_some() && stats["skt"].get(key).is_some(), "{key}: {stats}");
     }
     assert_eq!(stats["kt"]["submits"], 3);

@@ -105,6 +105,7 @@ impl Walk {
             "restartIds" => set(&mut relay.restart_ids, self.flag(path, value)),
             "silent" => set(&mut relay.silent, self.flag(path, value)),
             "bindRefuse" => relay.bind_refuse = self.status(path, value),
+            "bindsMax" => relay.binds_max = self.whole(path, value, 1, u32::MAX.into()),
             "password" => match value.as_str() {
                 Some(password) => relay.password = Some(password.to_owned()),
                 None => set(&mut relay.password, self.wrong(path, "must be a string")),
@@ -250,7 +251,7 @@ mod tests {
             r#"{"seed": 7, "relays": {"kt": {"codes": {"DELIVRD": 0.9, "UNDELIV:005": 0.05, "NONE": 0.05},
                 "delayMs": [5, 20], "latencyMs": 3, "throttlePerS": 1000, "rateLimitPerS": 900, "dropResponses": 0.01,
                 "duplicateReceipts": 0.1, "earlyReceipts": 0.2, "receiptsAnywhere": 0.3, "echoReference": false, "restartIds": true,
-                "silent": false, "disconnectEvery": 500, "refuse": {"0x0B": 0.01, "8": 0.02}, "bindRefuse": "0x0D",
+                "silent": false, "disconnectEvery": 500, "refuse": {"0x0B": 0.01, "8": 0.02}, "bindRefuse": "0x0D", "bindsMax": 4,
                 "password": "p", "idStyle": "hex", "leadingZeros": 8, "receiptForm": "text", "receiptDates": 12},
                 "skt": {}}}"#,
         )
@@ -264,7 +265,8 @@ mod tests {
         assert_eq!((kt.throttle_per_s, kt.rate_limit_per_s), (Some(1_000), Some(900)));
         assert_eq!(kt.receipt_id_style, Radix::Hex);
         assert_eq!(kt.refuse, vec![(0x0B, 0.01), (8, 0.02)]);
-        assert_eq!((kt.bind_refuse, kt.leading_zeros, kt.receipt_dates), (Some(13), 8, 12));
+        assert_eq!((kt.bind_refuse, kt.binds_max), (Some(13), Some(4)));
+        assert_eq!((kt.leading_zeros, kt.receipt_dates), (8, 12));
     }
 
     #[test]
@@ -283,6 +285,7 @@ mod tests {
             (r#"{"relays": {"kt": {"silent": "yes"}}}"#, "relays.kt.silent"),
             (r#"{"relays": {"kt": {"refuse": {"ESME": 0.1}}}}"#, "relays.kt.refuse.ESME"),
             (r#"{"relays": {"kt": {"bindRefuse": 0}}}"#, "relays.kt.bindRefuse"),
+            (r#"{"relays": {"kt": {"bindsMax": 0}}}"#, "relays.kt.bindsMax"),
             (r#"{"relays": {"kt": {"receiptDates": 11}}}"#, "relays.kt.receiptDates"),
             (r#"{"relays": {"kt": {"delay": 1}}}"#, "relays.kt.delay"),
             (r#"{"relays": {"kt": 1}}"#, "relays.kt"),
