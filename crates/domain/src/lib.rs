@@ -7,6 +7,7 @@ pub mod channel;
 pub mod code;
 pub mod id;
 pub mod lane;
+pub mod lease;
 pub mod phone;
 pub mod price;
 pub mod rate;
