@@ -153,6 +153,11 @@ fn what_was_stopped_is_freed_before_it_is_taken_again() {
     assert_eq!((freed.free.len(), freed.take.len(), freed.share[0].held), (2, 0, 2));
     let taken = plan_of(&freed.apply(&board), &me(1, Some(0)));
     assert_eq!(taken.take, [(name("task:sweep"), 0), (name("bind:0:1"), NOW + 40)]);
+
+    // A wait that has not passed yet is passed on.
+    let waiting: Vec<Lease> = board.iter().map(|row| Lease { not_before: NOW + 500, ..*row }).collect();
+    let freed = plan(NOW, LEASE, &waiting, &me(1, Some(0)), &RELAYS, &stopped[..1]);
+    assert_eq!(freed.free, [(name("bind:0:1"), NOW + 500)]);
 }
 
 #[test]
