@@ -6,6 +6,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+/// Cargo features of everything that is compiled here, as `package/feature`. Lints, tests and programs take the same
+/// ones, or each would undo what another has built.
+const FEATURES: [&str; 0] = [];
+
 /// Optimised or quick to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -38,6 +42,20 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// A cargo command that compiles: its arguments up to a `--`, and what the compiled program or tool takes after it.
+pub fn compile(arguments: &[&str], after: &[&str]) -> Command {
+    let mut command = cargo(arguments);
+    command.args(features(&FEATURES));
+    if !after.is_empty() {
+        command.arg("--").args(after);
+    }
+    command
+}
+
+fn features(names: &[&str]) -> Vec<String> {
+    if names.is_empty() { Vec::new() } else { vec!["--features".into(), names.join(",")] }
+}
+
 /// What `cargo metadata --no-deps` says about the workspace.
 pub fn metadata() -> Result<Value> {
     let output = cargo(&["metadata", "--no-deps", "--format-version", "1", "--offline"])
@@ -62,7 +80,7 @@ pub fn programs(profile: Profile) -> Result<Programs> {
         arguments.push("--release");
         eprintln!("building (release; the first time takes minutes) …");
     }
-    let status = cargo(&arguments).stdout(Stdio::null()).status().context("cannot run cargo build")?;
+    let status = compile(&arguments, &[]).stdout(Stdio::null()).status().context("cannot run cargo build")?;
     ensure!(status.success(), "cargo build failed");
     let directory = target()?.join(if profile == Profile::Release { "release" } else { "debug" });
     Ok(Programs { bongsu: directory.join("bongsu"), xtask: directory.join("xtask") })
@@ -78,5 +96,22 @@ pub fn commit() -> String {
     match git(&["status", "--porcelain"]) {
         Some(changes) if !changes.is_empty() => format!("{commit}-dirty"),
         _ => commit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_stand_before_the_arguments_of_a_tool() {
+        assert_eq!(features(&["a/b", "c/d"]), ["--features", "a/b,c/d"]);
+        let command = compile(&["clippy"], &["--deny", "warnings"]);
+        let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        assert_eq!(
+            words,
+            [vec!["clippy".into()], features(&FEATURES), vec!["--".into(), "--deny".into(), "warnings".into()]]
+                .concat()
+        );
     }
 }

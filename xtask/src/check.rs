@@ -1,6 +1,6 @@
 //! `cargo xtask check`: format, house rules, lints, generated files.
 
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
@@ -18,10 +18,11 @@ pub async fn run() -> Result<ExitCode> {
 /// One line for each thing that is wrong; compilers write theirs to stderr.
 pub fn problems() -> Result<Vec<String>> {
     let mut problems = tidy::problems().context("house rules")?;
-    if !passes(&["fmt", "--all", "--check", "--quiet"])? {
+    if !passes(build::cargo(&["fmt", "--all", "--check", "--quiet"]))? {
         problems.push("not formatted; run `cargo fmt --all`".into());
     }
-    if !passes(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])? {
+    let clippy = ["clippy", "--quiet", "--workspace", "--all-targets"];
+    if !passes(build::compile(&clippy, &["--deny", "warnings"]))? {
         problems.push("clippy has warnings".into());
     }
     match generated::drift() {
@@ -31,7 +32,6 @@ pub fn problems() -> Result<Vec<String>> {
     Ok(problems)
 }
 
-fn passes(arguments: &[&str]) -> Result<bool> {
-    let status = build::cargo(arguments).stdin(Stdio::null()).stdout(Stdio::null()).status();
-    Ok(status.with_context(|| format!("cannot run cargo {}", arguments[0]))?.success())
+fn passes(mut command: Command) -> Result<bool> {
+    Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).status().context("cannot run cargo")?.success())
 }

@@ -1,4 +1,4 @@
-//! The task runner: `cargo xtask run | test | check | gen | kill | bench`.
+//! The task runner: `cargo xtask run | test | check | services | gen | kill | bench`.
 
 mod bench;
 mod build;
@@ -13,6 +13,7 @@ mod powercut;
 mod process;
 mod random;
 mod run;
+mod services;
 mod test;
 mod tidy;
 mod world;
@@ -41,6 +42,8 @@ enum Task {
     Tidy,
     /// Install the SMPP programs that some scenarios talk to; prints the directory for BONGSU_PEERS.
     Peers,
+    /// Real servers for tests: MariaDB with a replica, and Redis.
+    Services(services::command::Options),
     /// Write the generated files (docs/openapi.json, docs/codes.md).
     Gen(generated::Options),
     /// Kill the server again and again under load, then count what is left.
@@ -63,9 +66,13 @@ enum Bench {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(dispatch(arguments.task)),
+    let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(dispatch(arguments.task));
+            // Not waiting for a step that a Ctrl-C has left behind.
+            runtime.shutdown_background();
+            outcome
+        }
         Err(error) => Err(error.into()),
     };
     match outcome {
@@ -84,9 +91,10 @@ async fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Check => check::run().await,
         Task::Tidy => tidy::run(),
         Task::Peers => {
-            println!("{}", peers::install()?.display());
+            println!("{}", peers::install().await?.display());
             Ok(ExitCode::SUCCESS)
         }
+        Task::Services(options) => services::command::run(options).await,
         Task::Gen(options) => generated::run(&options).await,
         Task::Kill(options) => kill::run(options).await,
         Task::Bench { what: Bench::Send(options) } => bench::run(options).await,
@@ -110,6 +118,13 @@ mod tests {
             "xtask run",
             "xtask test",
             "xtask check",
+            "xtask services up",
+            "xtask services down --keep",
+            "xtask services status",
+            "xtask services env",
+            "xtask services kill mariadb",
+            "xtask services pause mariadb-replica",
+            "xtask services --folder scratch up redis",
             "xtask gen --check",
             "xtask kill --cycles 200 --seed 7 --json",
             "xtask kill --cycles 20 --seed 7 --power-cut --json",

@@ -1,11 +1,13 @@
 //! Installs the SMPP programs that others have written, which some scenarios talk to.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
+use tokio::process::Command;
 
 use crate::build;
+use crate::services::Debian;
 
 /// Where the lists of packages are.
 const LISTS: &str = "tests/peers";
@@ -13,59 +15,48 @@ const LISTS: &str = "tests/peers";
 /// Installs what the lists name and returns the directory, to be given to scenarios as BONGSU_PEERS: `venv/bin/python`
 /// runs the Python peers, `node_modules` is the NODE_PATH of the others. Nothing is done when the lists have not changed
 /// since the last time.
-pub fn install() -> Result<PathBuf> {
+pub async fn install() -> Result<PathBuf> {
     let lists = build::root().join(LISTS);
     let peers = build::target()?.join("peers");
     std::fs::create_dir_all(&peers).with_context(|| format!("cannot make {}", peers.display()))?;
-    python(&lists, &peers).context("peers in Python")?;
-    node(&lists, &peers).context("peers in Node")?;
+    python(&lists, &peers).await.context("peers in Python")?;
+    node(&lists, &peers).await.context("peers in Node")?;
     Ok(peers)
 }
 
-fn python(lists: &Path, peers: &Path) -> Result<()> {
+async fn python(lists: &Path, peers: &Path) -> Result<()> {
     let wanted = [lists.join("requirements.txt")];
     let (venv, mark) = (peers.join("venv"), peers.join("python.installed"));
     if venv.join("bin/python").exists() && is_installed(&wanted, &mark)? {
         return Ok(());
     }
-    let make = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-    if make().is_err() {
-        debian(&["python3", "python3-venv"])?;
-        make()?;
+    let make = async || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv)).await;
+    if make().await.is_err() {
+        Debian::default().install(&["python3", "python3-venv"]).await?;
+        make().await?;
     }
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-    run(Command::new(venv.join("bin/python")).args(pip).arg(&wanted[0]))?;
+    run(Command::new(venv.join("bin/python")).args(pip).arg(&wanted[0])).await?;
     mark_installed(&wanted, &mark)
 }
 
-fn node(lists: &Path, peers: &Path) -> Result<()> {
+async fn node(lists: &Path, peers: &Path) -> Result<()> {
     let wanted: Vec<PathBuf> = ["package.json", "package-lock.json"].map(|name| lists.join(name)).into();
     ensure!(wanted[1].exists(), "{LISTS}/package-lock.json is missing; make it with `npm install --package-lock-only`");
     let mark = peers.join("node.installed");
     if peers.join("node_modules").is_dir() && is_installed(&wanted, &mark)? {
         return Ok(());
     }
-    if run(Command::new("npm").arg("--version")).is_err() {
-        debian(&["nodejs", "npm"])?;
+    if run(Command::new("npm").arg("--version")).await.is_err() {
+        Debian::default().install(&["nodejs", "npm"]).await?;
     }
     for file in &wanted {
         let name = file.file_name().context("a list has a name")?;
         std::fs::copy(file, peers.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
     }
-    run(Command::new("npm")
-        .args(["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"])
-        .current_dir(peers))?;
+    run(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(peers))
+        .await?;
     mark_installed(&wanted, &mark)
-}
-
-/// Installs packages of the system where that is possible without asking anybody.
-fn debian(packages: &[&str]) -> Result<()> {
-    eprintln!("installing {} …", packages.join(" "));
-    let quiet =
-        |arguments: &[&str]| run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"));
-    let installed = quiet(&["update", "-qq"])
-        .and_then(|()| quiet(&[&["install", "-qq", "--yes", "--no-install-recommends"], packages].concat()));
-    installed.with_context(|| format!("install {} by hand", packages.join(" and ")))
 }
 
 fn contents(files: &[PathBuf]) -> Result<String> {
@@ -83,10 +74,10 @@ fn mark_installed(wanted: &[PathBuf], mark: &Path) -> Result<()> {
     std::fs::write(mark, contents(wanted)?).with_context(|| format!("cannot write {}", mark.display()))
 }
 
-fn run(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
-    match status {
+async fn run(command: &mut Command) -> Result<()> {
+    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).status();
+    match status.await {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => bail!("{name} ended with {status}"),
         Err(error) => bail!("cannot run {name}: {error}"),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -116,9 +116,8 @@ impl Process {
         if signal == Signal::Kill {
             return self.child.start_kill().context("cannot kill");
         }
-        let kill = format!("kill {} {}", signal.name(), self.pid);
-        let status = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().await?;
-        if !status.success() && !self.has_ended() {
+        let sent = send(self.pid, signal).await;
+        if sent.is_err() && !self.has_ended() {
             bail!("cannot send {} to {}", signal.name(), self.name);
         }
         Ok(())
@@ -151,6 +150,14 @@ impl Process {
             }
         }
     }
+}
+
+/// Sends a signal to a process that need not be a child.
+pub async fn send(pid: u32, signal: Signal) -> Result<()> {
+    let kill = format!("kill {} {pid}", signal.name());
+    let output = Command::new("sh").args(["-c", &kill]).stdin(Stdio::null()).output().await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
 }
 
 fn open_log(path: &Path) -> Result<std::fs::File> {

@@ -2,13 +2,17 @@
 
 mod tally;
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::Write as _;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
+use crate::services::{self, Running, Which};
 use crate::{build, check, kill, peers};
 use tally::{Step, Tally};
 
@@ -24,18 +28,28 @@ pub struct Options {
 const KILLS: [(&str, u32, bool, bool); 3] =
     [("kill -9", 10, false, false), ("power cut", 4, true, false), ("pause", 2, false, true)];
 const KILL_SEED: u64 = 20;
+/// What a shell answers for a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
 
-/// Runs all steps, also after one has failed; the last line is `N passed, M failed`.
+/// Runs all steps, also after one has failed; the last line is `N passed, M failed`. What was started for it is stopped
+/// at the end, also after Ctrl-C.
 pub async fn run(options: &Options) -> Result<ExitCode> {
-    let mut steps = vec![timed("check", check_step)];
-    let peers = timed("peers", peers_step);
-    let have_peers = peers.tally.failed == 0;
-    steps.push(peers);
-    steps.push(timed("cargo test", || cargo_test(have_peers)));
-    if !options.no_kill {
-        for (name, cycles, power_cut, pause) in KILLS {
-            steps.push(kill_step(name, cycles, power_cut, pause).await);
+    let steps = tokio::select! {
+        steps = steps(options) => Some(steps),
+        asked = interrupted() => {
+            asked?;
+            eprintln!("\ninterrupted; stopping …");
+            None
         }
+    };
+    // The steps are gone, and with them their hold on the services.
+    let released = services::release().await;
+    let Some(mut steps) = steps else {
+        released?;
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    if let Err(error) = released {
+        steps.push(end("services down", Duration::ZERO, Err(error)));
     }
     println!("\n{}", tally::table(&steps));
     let total = tally::total(&steps);
@@ -44,10 +58,34 @@ pub async fn run(options: &Options) -> Result<ExitCode> {
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn timed(name: &str, work: impl FnOnce() -> Result<Tally>) -> Step {
+/// Ends when somebody asks us to.
+async fn interrupted() -> Result<()> {
+    let mut term = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    tokio::select! {
+        asked = tokio::signal::ctrl_c() => asked.context("cannot wait for Ctrl-C"),
+        _ = term.recv() => Ok(()),
+    }
+}
+
+async fn steps(options: &Options) -> Vec<Step> {
+    let mut steps = vec![timed("check", check_step()).await];
+    let mut environment = Vec::new();
+    steps.push(timed("peers", peers_step(&mut environment)).await);
+    let mut running = None;
+    steps.push(timed("services", services_step(&mut environment, &mut running)).await);
+    steps.push(timed("cargo test", cargo_test(environment)).await);
+    if !options.no_kill {
+        for (name, cycles, power_cut, pause) in KILLS {
+            steps.push(kill_step(name, cycles, power_cut, pause).await);
+        }
+    }
+    steps
+}
+
+async fn timed(name: &str, work: impl Future<Output = Result<Tally>>) -> Step {
     begin(name);
     let start = Instant::now();
-    let outcome = work();
+    let outcome = work.await;
     end(name, start.elapsed(), outcome)
 }
 
@@ -66,22 +104,31 @@ fn end(name: &str, took: Duration, outcome: Result<Tally>) -> Step {
     Step { name: name.to_owned(), tally, took }
 }
 
-fn check_step() -> Result<Tally> {
-    let problems = check::problems()?;
+async fn check_step() -> Result<Tally> {
+    // It waits for compilers; Ctrl-C must be heard meanwhile.
+    let problems = tokio::task::spawn_blocking(check::problems).await??;
     for problem in &problems {
         println!("check: {problem}");
     }
     Ok(Tally { passed: u64::from(problems.is_empty()), failed: problems.len() as u64 })
 }
 
-/// Without peers the scenarios that need them would pass by doing nothing, so in CI that is a failure.
-fn peers_step() -> Result<Tally> {
-    match peers::install() {
+/// A variable for the tests; without a value they must not find one.
+type Variable = (&'static str, Option<String>);
+
+/// In CI nothing may be left out, because the tests that need it would pass by doing nothing.
+fn is_ci() -> bool {
+    std::env::var_os("CI").is_some()
+}
+
+async fn peers_step(environment: &mut Vec<Variable>) -> Result<Tally> {
+    match peers::install().await {
         Ok(directory) => {
             println!("peers in {}", directory.display());
+            environment.push(("BONGSU_PEERS", Some(directory.display().to_string())));
             Ok(Tally { passed: 1, failed: 0 })
         }
-        Err(error) if std::env::var_os("CI").is_some() => Err(error),
+        Err(error) if is_ci() => Err(error),
         Err(error) => {
             println!("!!! peers are missing, interop is NOT tested: {error:#}");
             Ok(Tally::default())
@@ -89,22 +136,56 @@ fn peers_step() -> Result<Tally> {
     }
 }
 
-fn cargo_test(have_peers: bool) -> Result<Tally> {
-    let mut command = build::cargo(&["test", "--workspace", "--no-fail-fast"]);
-    if have_peers {
-        command.env("BONGSU_PEERS", build::target()?.join("peers"));
-    }
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
+/// One for each service; `running` holds them until the steps end.
+async fn services_step(environment: &mut Vec<Variable>, running: &mut Option<Running>) -> Result<Tally> {
+    let found = running.insert(services::up(&Which::ALL).await?);
     let mut tally = Tally::default();
-    let stdout = child.stdout.take().context("stdout was asked for")?;
-    for line in BufReader::new(stdout).lines() {
-        let line = line?;
+    for which in Which::ALL {
+        let url = found.url(which).map(str::to_owned);
+        tally.passed += u64::from(url.is_some());
+        environment.push((which.variable(), url));
+    }
+    for (which, error) in &found.missing {
+        println!("!!! {} is missing, what needs it is NOT tested: {error:#}", which.name());
+        tally.failed += u64::from(is_ci());
+    }
+    Ok(tally)
+}
+
+/// A process group that ends with us: cargo's tests must not outlive the services that they talk to.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let kill = format!("kill -TERM -- -{pid}");
+            // Best effort: it may have ended.
+            let _ = std::process::Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+async fn cargo_test(environment: Vec<Variable>) -> Result<Tally> {
+    let mut command = Command::from(build::compile(&["test", "--workspace", "--no-fail-fast"], &[]));
+    for (name, value) in environment {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().context("cannot run cargo test")?;
+    let mut group = Group(child.id());
+    let mut tally = Tally::default();
+    let mut lines = BufReader::new(child.stdout.take().context("stdout was asked for")?).lines();
+    while let Some(line) = lines.next_line().await? {
         tally.read(&line);
         if tally::is_worth_showing(&line) {
             println!("{line}");
         }
     }
-    let status = child.wait()?;
+    let status = child.wait().await?;
+    group.0 = None;
     if !status.success() && tally.failed == 0 {
         // A test program that does not compile, or dies, reports no failure of its own.
         tally.failed += 1;
