@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Ticks of `/proc/PID/stat` in a second: fixed for user space on Linux (USER_HZ).
 const TICKS_PER_S: u64 = 100;
@@ -160,6 +161,47 @@ pub async fn send(pid: u32, signal: Signal) -> Result<()> {
     Ok(())
 }
 
+/// A process group that ends with its owner: the children of a child are reached as well.
+#[derive(Debug)]
+pub struct Group {
+    leader: Option<u32>,
+    signal: Signal,
+}
+
+impl Group {
+    /// Of a child that was started with `process_group(0)`; gets the signal when this is dropped.
+    pub fn of(child: &Child, signal: Signal) -> Self {
+        Self { leader: child.id(), signal }
+    }
+
+    /// There is nothing left to end.
+    pub fn has_ended(mut self) {
+        self.leader = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let Some(leader) = self.leader else { return };
+        // Without a `--`, which not every shell takes here.
+        let kill = format!("kill {} -{leader}", self.signal.name());
+        // Best effort: it may have ended.
+        let _ = std::process::Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
+    }
+}
+
+/// What a shell answers for a program that Ctrl-C ended.
+pub const INTERRUPTED: u8 = 130;
+
+/// Ends when somebody asks us to.
+pub async fn interrupted() -> Result<()> {
+    let mut term = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    tokio::select! {
+        asked = tokio::signal::ctrl_c() => asked.context("cannot wait for Ctrl-C"),
+        _ = term.recv() => Ok(()),
+    }
+}
+
 fn open_log(path: &Path) -> Result<std::fs::File> {
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
     file.with_context(|| format!("cannot write {}", path.display()))
@@ -224,6 +266,20 @@ mod tests {
         let text = "Name:\tx\nVmPeak:\t  9999 kB\nVmHWM:\t    4096 kB\nVmRSS:\t    2048 kB\n";
         assert_eq!(parse_memory(text), Some(Memory { rss: 2.0, peak: 4.0 }));
         assert_eq!(parse_memory("Name:\tzombie\n"), None);
+    }
+
+    #[tokio::test]
+    async fn a_group_ends_with_its_owner() {
+        use std::os::unix::process::ExitStatusExt as _;
+        // Two processes, of which the inner one never ends by itself.
+        let mut command = Command::new("sh");
+        command.args(["-c", "tail -f /dev/null; true"]).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("sh is everywhere");
+        let mut stdout = child.stdout.take().expect("asked for");
+        drop(Group::of(&child, Signal::Term));
+        assert_eq!(child.wait().await.expect("ended").signal(), Some(15));
+        // The inner one held the pipe open.
+        tokio::io::AsyncReadExt::read_to_end(&mut stdout, &mut Vec::new()).await.expect("closed");
     }
 
     #[test]

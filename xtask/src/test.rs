@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::process::{Group, INTERRUPTED, Signal, interrupted};
 use crate::services::{self, Running, Which};
 use crate::{build, check, kill, peers};
 use tally::{Step, Tally};
@@ -28,8 +28,6 @@ pub struct Options {
 const KILLS: [(&str, u32, bool, bool); 3] =
     [("kill -9", 10, false, false), ("power cut", 4, true, false), ("pause", 2, false, true)];
 const KILL_SEED: u64 = 20;
-/// What a shell answers for a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 /// Runs all steps, also after one has failed; the last line is `N passed, M failed`. What was started for it is stopped
 /// at the end, also after Ctrl-C.
@@ -56,15 +54,6 @@ pub async fn run(options: &Options) -> Result<ExitCode> {
     // The line by which a run is judged from outside; nothing follows it.
     println!("{} passed, {} failed", total.passed, total.failed);
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Ends when somebody asks us to.
-async fn interrupted() -> Result<()> {
-    let mut term = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    tokio::select! {
-        asked = tokio::signal::ctrl_c() => asked.context("cannot wait for Ctrl-C"),
-        _ = term.recv() => Ok(()),
-    }
 }
 
 async fn steps(options: &Options) -> Vec<Step> {
@@ -152,19 +141,6 @@ async fn services_step(environment: &mut Vec<Variable>, running: &mut Option<Run
     Ok(tally)
 }
 
-/// A process group that ends with us: cargo's tests must not outlive the services that they talk to.
-struct Group(Option<u32>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            let kill = format!("kill -TERM -- -{pid}");
-            // Best effort: it may have ended.
-            let _ = std::process::Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
-        }
-    }
-}
-
 async fn cargo_test(environment: Vec<Variable>) -> Result<Tally> {
     let mut command = Command::from(build::compile(&["test", "--workspace", "--no-fail-fast"], &[]));
     for (name, value) in environment {
@@ -175,7 +151,8 @@ async fn cargo_test(environment: Vec<Variable>) -> Result<Tally> {
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     let mut child = command.spawn().context("cannot run cargo test")?;
-    let mut group = Group(child.id());
+    // The tests must not outlive the services that they talk to.
+    let group = Group::of(&child, Signal::Term);
     let mut tally = Tally::default();
     let mut lines = BufReader::new(child.stdout.take().context("stdout was asked for")?).lines();
     while let Some(line) = lines.next_line().await? {
@@ -185,7 +162,7 @@ async fn cargo_test(environment: Vec<Variable>) -> Result<Tally> {
         }
     }
     let status = child.wait().await?;
-    group.0 = None;
+    group.has_ended();
     if !status.success() && tally.failed == 0 {
         // A test program that does not compile, or dies, reports no failure of its own.
         tally.failed += 1;

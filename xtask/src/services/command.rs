@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::set::Look;
 use super::{Life, Set, Which, table};
+use crate::process::{INTERRUPTED, interrupted};
 
 /// Which set, and what to do with it.
 #[derive(Debug, Args)]
@@ -52,8 +53,19 @@ enum Order {
     Flush { name: Which },
 }
 
-/// Does it.
+/// Does it. What a Ctrl-C leaves half made, the next `up` makes anew.
 pub async fn run(options: Options) -> Result<ExitCode> {
+    tokio::select! {
+        outcome = act(options) => outcome,
+        asked = interrupted() => {
+            asked?;
+            eprintln!("interrupted");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+    }
+}
+
+async fn act(options: Options) -> Result<ExitCode> {
     let set = match &options.folder {
         Some(folder) => Set::at(folder)?,
         None => Set::usual()?,

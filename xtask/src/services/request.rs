@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::install;
+use crate::process::{Group, Signal};
 
 /// What is asked of a service through a client of its own, so that nothing of this workspace speaks for it.
 /// Its environment may hold a password, so a request is never printed.
@@ -40,9 +41,11 @@ impl Request {
         let program = install::find(self.program).with_context(|| format!("{} is not installed", self.program))?;
         let mut command = Command::new(program);
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.current_dir(&self.directory).kill_on_drop(true);
+        command.current_dir(&self.directory).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot run {}", self.program))?;
+        // A script that we give up must not write on through its children.
+        let group = Group::of(&child, Signal::Kill);
         let mut stdin = child.stdin.take().context("stdin was asked for")?;
         let answer = async {
             // A program that ends without reading says why on its stderr.
@@ -53,6 +56,7 @@ impl Request {
         let Ok(output) = tokio::time::timeout(limit, answer).await else {
             bail!("{} got no answer in {} s", self.program, limit.as_secs());
         };
+        group.has_ended();
         let output = output?;
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(output.status.success(), "{} ended with {}: {}", self.program, output.status, last_lines(&stderr, 3));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,7 @@ pub enum Doing {
     UpForCommand,
     /// It is frozen.
     Paused,
-    /// It runs and does not answer.
+    /// It runs and does not answer, or does not follow its primary.
     Silent,
     /// It does not run; its data is there.
     Stopped,
@@ -134,10 +135,12 @@ impl Set {
     pub async fn down(&self, wanted: &[Which], keep: bool) -> Result<()> {
         let _changing = state::lock(&self.folder).await?;
         ensure!(state::nobody_uses_them(&self.folder)?, "a test or another command uses the services; end it first");
+        let mut outcome = Ok(());
         for which in with_needing(wanted) {
-            self.take_down(which, keep).await?;
+            // One that stays does not keep the others from going.
+            outcome = outcome.and(self.take_down(which, keep).await);
         }
-        Ok(())
+        outcome
     }
 
     /// Stops what was started for commands, when no command is left that uses it.
@@ -147,11 +150,12 @@ impl Set {
             eprintln!("services stay up: another command uses them");
             return Ok(());
         }
+        let mut outcome = Ok(());
         for which in Which::ALL.into_iter().rev() {
             let Some(state) = State::load(&self.folder_of(which)).filter(|state| state.temporary) else { continue };
-            self.take_down(which, state.kept).await?;
+            outcome = outcome.and(self.take_down(which, state.kept).await);
         }
-        Ok(())
+        outcome
     }
 
     /// Starts one that was stopped or killed, on the same port and the same data, and waits until it answers.
@@ -368,10 +372,9 @@ impl Set {
             if let Some(state) = State::load(&folder) {
                 State { kept: true, temporary: false, ..state }.save(&folder)?;
             }
-        } else if folder.exists() {
-            std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+            return Ok(());
         }
-        Ok(())
+        remove(&folder).await.with_context(|| format!("cannot remove {}", folder.display()))
     }
 }
 
@@ -388,6 +391,20 @@ pub async fn until_answered(request: &Request, daemon: &Daemon, place: &Place, l
         ensure!(!daemon.has_ended(), "it ended; see {}:\n{}", log.display(), daemon::log_end(&place.folder));
         if Instant::now() > until {
             return Err(error.context(format!("no answer in {} s; see {}", limit.as_secs(), log.display())));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// A program that was just killed may write a last file; then it is done again.
+async fn remove(folder: &Path) -> std::io::Result<()> {
+    let until = Instant::now() + ANSWER_LIMIT;
+    loop {
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound && !folder.exists() => return Ok(()),
+            Err(error) if Instant::now() > until => return Err(error),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {}
+            outcome => return outcome,
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -39,7 +39,7 @@ fn state(doing: &Doing) -> &'static str {
         Doing::Up => "up",
         Doing::UpForCommand => "up for a command",
         Doing::Paused => "paused",
-        Doing::Silent => "does not answer",
+        Doing::Silent => "not ready",
         Doing::Stopped => "stopped",
         Doing::Absent => "not there",
     }
