@@ -158,9 +158,13 @@ impl From<Error> for Problem {
             }
             Kind::Full => hidden(Code::StorageFull, "the storage is full; nothing was changed"),
             Kind::Corrupt => hidden(Code::Internal, "stored data could not be read"),
-            Kind::Unavailable | Kind::ClockBehind | Kind::InUse | Kind::Broken => {
-                hidden(Code::StoreUnavailable, "the store cannot answer now; nothing was changed")
-            }
+            Kind::Unavailable
+            | Kind::ClockBehind
+            | Kind::InUse
+            | Kind::Broken
+            | Kind::Busy
+            | Kind::Lost
+            | Kind::Fenced => hidden(Code::StoreUnavailable, "the store cannot answer now; nothing was changed"),
         }
     }
 }

@@ -284,6 +284,7 @@ impl Service {
             sealed: vault.seal(&plain),
             extra: prepare::extra(&prepared.draft),
             client_ref: prepared.draft.client_ref.as_deref().map(|r| hash(HashPurpose::ClientRef, r)),
+            dedupe: None,
         }
     }
 }
@@ -318,6 +319,7 @@ fn empty() -> NewMessage {
         sealed: Vec::new(),
         extra: None,
         client_ref: None,
+        dedupe: None,
     }
 }
 
@@ -339,7 +341,9 @@ fn refusal(refused: Refused) -> Result<Answer, Refusal> {
         Refused::NoBalance => {
             Err(Refusal::new(Code::NoBalance, "the balance does not cover the charge; nothing was sent"))
         }
-        Refused::DuplicateClientRef => Err(Refusal::fields(Code::DuplicateClientRef, vec![duplicate_ref(None)])),
+        Refused::DuplicateClientRef | Refused::Duplicate(_) => {
+            Err(Refusal::fields(Code::DuplicateClientRef, vec![duplicate_ref(None)]))
+        }
         Refused::Seen(Seen::Answer(status, body)) => Ok(Answer { status, body, replayed: true }),
         Refused::Seen(Seen::OtherBody) => Err(mismatch()),
     }
@@ -369,10 +373,12 @@ pub(crate) fn store_refusal(error: bongsu_store::Error) -> Refusal {
         Kind::Full => {
             Refusal { retry_after, ..Refusal::new(Code::StorageFull, "the disk is full; nothing was accepted") }
         }
-        Kind::Unavailable | Kind::ClockBehind | Kind::Broken | Kind::InUse => Refusal {
-            retry_after,
-            ..Refusal::new(Code::StoreUnavailable, "the store cannot answer now; nothing was accepted")
-        },
+        Kind::Unavailable | Kind::ClockBehind | Kind::Broken | Kind::InUse | Kind::Busy | Kind::Lost | Kind::Fenced => {
+            Refusal {
+                retry_after,
+                ..Refusal::new(Code::StoreUnavailable, "the store cannot answer now; nothing was accepted")
+            }
+        }
         Kind::NotFound => Refusal::new(Code::NotFound, "there is no such thing in this account"),
         _ => {
             tracing::error!(%error, "the store answered in a way that no rule covers");
@@ -469,10 +475,10 @@ impl Plan {
         self.findings.extend(findings.into_iter().map(|finding| Finding { index: Some(index), ..finding }));
     }
 
-    fn staged(&mut self, from: usize, to: usize, slice: Option<Slice>, duplicates: &[usize]) {
+    fn staged(&mut self, from: usize, to: usize, slice: Option<Slice>, duplicates: &[(usize, Option<i64>)]) {
         let mut id = slice.map_or(0, |slice| slice.first);
         for at in from..to {
-            if duplicates.contains(&(at - from)) {
+            if duplicates.iter().any(|(place, _)| *place == at - from) {
                 let finding = duplicate_ref(Some(self.rows[at].index));
                 self.findings.push(finding);
             } else {

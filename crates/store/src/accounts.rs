@@ -1,8 +1,8 @@
 //! Accounts: the tenants whose messages, money, keys and sender numbers are kept apart (design D12).
 
 use bongsu_domain::{AccountId, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::db::{Db, OptionalExtension, Row, params};
 use crate::error::{Error, Kind};
 use crate::{PAGE_MAX, Store};
 
@@ -51,7 +51,7 @@ pub async fn create(store: &Store, name: &str) -> Result<AccountRow, Error> {
         .write(move |tx| {
             let row = AccountRow {
                 id: AccountId(tx.new_id()?),
-                name,
+                name: name.clone(),
                 created: tx.now,
                 suspended: false,
                 rate_per_s: DEFAULT_RATE_PER_S,
@@ -103,7 +103,7 @@ pub async fn patch(store: &Store, id: AccountId, patch: AccountPatch) -> Result<
     let row = store
         .write(move |tx| {
             let mut row = must_exist(tx.live, id)?;
-            row.name = name.unwrap_or(row.name);
+            row.name = name.clone().unwrap_or(row.name);
             row.suspended = patch.suspended.unwrap_or(row.suspended);
             row.rate_per_s = patch.rate_per_s.unwrap_or(row.rate_per_s);
             tx.live
@@ -120,7 +120,7 @@ pub async fn patch(store: &Store, id: AccountId, patch: AccountPatch) -> Result<
 ///
 /// # Errors
 /// Only those of the file.
-pub fn load(live: &Connection, id: AccountId) -> Result<Option<AccountRow>, Error> {
+pub fn load(live: &Db, id: AccountId) -> Result<Option<AccountRow>, Error> {
     Ok(live
         .prepare_cached(&format!("SELECT {COLUMNS} FROM accounts WHERE id = ?"))?
         .query_row([id.0], from_row)
@@ -128,7 +128,7 @@ pub fn load(live: &Connection, id: AccountId) -> Result<Option<AccountRow>, Erro
 }
 
 /// The account's row, or `NotFound`.
-pub(crate) fn must_exist(live: &Connection, id: AccountId) -> Result<AccountRow, Error> {
+pub(crate) fn must_exist(live: &Db, id: AccountId) -> Result<AccountRow, Error> {
     load(live, id)?.ok_or_else(|| Error::new(Kind::NotFound, "there is no such account"))
 }
 
@@ -140,7 +140,7 @@ fn check_name(name: &str) -> Result<String, Error> {
     Ok(name.to_owned())
 }
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<AccountRow> {
+fn from_row(row: &Row<'_>) -> Result<AccountRow, Error> {
     Ok(AccountRow {
         id: AccountId(row.get(0)?),
         name: row.get(1)?,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bongsu_domain::id::id_day;
 use bongsu_domain::{MessageId, RequestId, Status};
 
+use crate::db::Db;
 use crate::error::Error;
 use crate::readers::Reader;
 use crate::rows::{self, Run};
@@ -108,7 +109,7 @@ struct Moves {
 /// charged or refunded. Causes sort by time, as ids and days do.
 async fn moves(store: &Store, oldest: i64) -> Result<Moves, Error> {
     let first_run = store
-        .read(|reader| Ok(reader.live.query_row("SELECT COALESCE(MIN(first), 0) FROM runs", [], |row| row.get(0))?))
+        .read(|reader| Ok(reader.live.query_row("SELECT COALESCE(MIN(first), 0) FROM runs", (), |row| row.get(0))?))
         .await?;
     let floors = [
         format!("request:{}", RequestId(oldest)),
@@ -155,7 +156,7 @@ fn count_runs(reader: &mut Reader, after: i64) -> Result<(Option<i64>, Counted),
         let Some(day) = reader.day(id_day(run.first))? else { continue };
         let (present, owed): (i64, i64) = day
             .prepare_cached(
-                "SELECT COUNT(*), COALESCE(SUM(CASE WHEN status > ? AND status < ? THEN price ELSE 0 END), 0)
+                "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN status > ? AND status < ? THEN price ELSE 0 END), 0) AS SIGNED)
                    FROM messages WHERE id BETWEEN ? AND ?",
             )?
             .query_row((Status::Delivered as u8, Status::Read as u8, run.first, run.last()), |r| {
@@ -165,7 +166,7 @@ fn count_runs(reader: &mut Reader, after: i64) -> Result<(Option<i64>, Counted),
         counted.owed_back += owed;
         let double: i64 = day
             .prepare_cached(
-                "SELECT COUNT(*) FROM (SELECT id FROM receipts WHERE id BETWEEN ? AND ? AND verdict = 0 GROUP BY id HAVING COUNT(*) > 1)",
+                "SELECT COUNT(*) FROM (SELECT id FROM receipts WHERE id BETWEEN ? AND ? AND verdict = 0 GROUP BY id HAVING COUNT(*) > 1) AS decided",
             )?
             .query_row((run.first, run.last()), |r| r.get(0))?;
         counted.double_final += double.unsigned_abs();
@@ -175,7 +176,7 @@ fn count_runs(reader: &mut Reader, after: i64) -> Result<(Option<i64>, Counted),
 
 fn conclude(reader: &mut Reader, sum: &Counted, promises: &Promises, moves: &Moves) -> Result<Totals, Error> {
     let live = &reader.live;
-    let number = |sql: &str| -> Result<i64, Error> { Ok(live.query_row(sql, [], |row| row.get(0))?) };
+    let number = |sql: &str| -> Result<i64, Error> { Ok(live.query_row(sql, (), |row| row.get(0))?) };
     let over = |is: i64, should: i64| (is - should).max(0).unsigned_abs();
     let accepted = promises.accepted.unsigned_abs();
     let lacking_rows = accepted.saturating_sub(sum.promised) + sum.promised.saturating_sub(sum.present);
@@ -192,10 +193,10 @@ fn conclude(reader: &mut Reader, sum: &Counted, promises: &Promises, moves: &Mov
 }
 
 /// Balances that are not the sum of their entries, or lack one of the two.
-fn mismatches(live: &rusqlite::Connection, sums: &HashMap<(i64, u8), i64>) -> Result<u64, Error> {
+fn mismatches(live: &Db, sums: &HashMap<(i64, u8), i64>) -> Result<u64, Error> {
     let mut statement = live.prepare_cached("SELECT account, unit, amount FROM balances")?;
     let kept: HashMap<(i64, u8), i64> =
-        statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?.collect::<Result<_, _>>()?;
+        statement.query_map((), |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?.collect::<Result<_, _>>()?;
     let differ = kept.iter().filter(|(key, amount)| sums.get(key).copied().unwrap_or(0) != **amount).count();
     let lacking = sums.iter().filter(|(key, amount)| **amount != 0 && !kept.contains_key(key)).count();
     Ok((differ + lacking) as u64)

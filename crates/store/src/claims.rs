@@ -1,8 +1,10 @@
 //! Intent before send: waiting runs, what is due, and the conditional writes that claim them (design D2).
 
 use bongsu_domain::{AccountId, Channel, Lane};
-use rusqlite::{Connection, params};
 
+use crate::db::dialect::Kind::Int;
+use crate::db::dialect::Many;
+use crate::db::{Db, params};
 use crate::distributions;
 use crate::error::Error;
 use crate::rows::{self, Run};
@@ -140,13 +142,12 @@ fn claim_run(tx: &Tx<'_>, claim: &Claim, first: i64, from: u32, generation: i64,
 
 fn claim_due(tx: &Tx<'_>, claim: &Claim, due: &[Due]) -> Result<Taken, Error> {
     let mut relays = claim.relays.clone();
-    let mut missing = Vec::new();
+    let gone = take_due(tx.live, due)?;
+    let missing: Vec<usize> = (0..due.len()).filter(|at| gone[*at]).collect();
     let mut ids = Vec::with_capacity(due.len() * 9);
     for (at, item) in due.iter().enumerate() {
-        let gone = tx.live.prepare_cached("DELETE FROM due WHERE at = ? AND id = ?")?.execute((item.at, item.id))? == 0;
-        if gone {
+        if gone[at] {
             relays[at] = NO_RELAY;
-            missing.push(at);
         }
         ids.extend_from_slice(&item.id.to_be_bytes());
         ids.push(item.attempt);
@@ -158,7 +159,25 @@ fn claim_due(tx: &Tx<'_>, claim: &Claim, due: &[Due]) -> Result<Taken, Error> {
     Ok(if missing.is_empty() { Taken::Whole } else { Taken::Without(missing) })
 }
 
-fn insert(live: &Connection, claim: &Claim, first: i64, ids: Option<&[u8]>) -> Result<(), Error> {
+static TAKE: Many =
+    Many::new("DELETE {only mysql: due }FROM due{, v} WHERE at = v_at AND id = v_id", &[("v_at", Int), ("v_id", Int)]);
+
+/// Takes due rows off the list; tells which of them somebody else had taken.
+fn take_due(live: &Db, due: &[Due]) -> Result<Vec<bool>, Error> {
+    if live.is_mysql() {
+        let mut ids: Vec<i64> = due.iter().map(|d| d.id).collect();
+        ids.sort_unstable();
+        let sql = "SELECT at, id FROM due WHERE id";
+        let there: std::collections::HashSet<(i64, i64)> =
+            live.select_in(sql, &ids, "/* lock */", |row| Ok((row.get(0)?, row.get(1)?)))?.into_iter().collect();
+        let gone: Vec<bool> = due.iter().map(|d| !there.contains(&(d.at, d.id))).collect();
+        live.many(&TAKE, due.iter().zip(&gone).filter(|(_, gone)| !**gone).map(|(d, _)| [d.at, d.id]))?;
+        return Ok(gone);
+    }
+    due.iter().map(|d| Ok(live.many(&TAKE, [[d.at, d.id]])? == 0)).collect()
+}
+
+fn insert(live: &Db, claim: &Claim, first: i64, ids: Option<&[u8]>) -> Result<(), Error> {
     live.prepare_cached(
         "INSERT INTO claims (id, owner, deadline, lane, account, first, relays, ids) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )?
@@ -185,9 +204,12 @@ pub(crate) struct Left {
 
 /// Claims that an earlier incarnation left, with their messages. The newest first: an older one with the same message is
 /// about an attempt that is over.
-pub(crate) fn left_over(live: &Connection, limit: u32) -> Result<Vec<(i64, Lane, Vec<Left>)>, Error> {
-    let mut statement =
-        live.prepare_cached("SELECT id, lane, first, relays, ids FROM claims ORDER BY id DESC LIMIT ?")?;
+pub(crate) fn left_over(live: &Db, alive: &[i64], limit: u32) -> Result<Vec<(i64, Lane, Vec<Left>)>, Error> {
+    // An owner is never negative.
+    let alive = alive.iter().fold(String::from("-1"), |list, owner| format!("{list}, {owner}"));
+    let mut statement = live.prepare_cached(&format!(
+        "SELECT id, lane, first, relays, ids FROM claims WHERE owner NOT IN ({alive}) ORDER BY id DESC LIMIT ?"
+    ))?;
     let mut rows = statement.query([limit])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -212,7 +234,7 @@ pub(crate) fn left_over(live: &Connection, limit: u32) -> Result<Vec<(i64, Lane,
 
 /// Waiting runs of one lane and account with a first id above `after`, oldest first.
 pub(crate) fn waiting_runs(
-    live: &Connection,
+    live: &Db,
     lane: Lane,
     account: AccountId,
     after: i64,
@@ -229,12 +251,7 @@ pub(crate) fn waiting_runs(
 }
 
 /// Accounts above `after` that have waiting runs in a lane.
-pub(crate) fn waiting_accounts(
-    live: &Connection,
-    lane: Lane,
-    after: AccountId,
-    limit: u32,
-) -> Result<Vec<AccountId>, Error> {
+pub(crate) fn waiting_accounts(live: &Db, lane: Lane, after: AccountId, limit: u32) -> Result<Vec<AccountId>, Error> {
     let mut statement = live.prepare_cached(
         "SELECT DISTINCT account FROM backlog WHERE lane = ? AND account > ? ORDER BY account LIMIT ?",
     )?;
@@ -245,7 +262,7 @@ pub(crate) fn waiting_accounts(
 }
 
 /// What is due by now after the cursor `(at, id)`, oldest first.
-pub(crate) fn due(live: &Connection, now_ms: i64, after: (i64, i64), limit: u32) -> Result<Vec<Due>, Error> {
+pub(crate) fn due(live: &Db, now_ms: i64, after: (i64, i64), limit: u32) -> Result<Vec<Due>, Error> {
     let mut statement = live.prepare_cached(
         "SELECT at, id, attempt, kind, lane, account, relay FROM due
            WHERE at <= ? AND (at > ? OR (at = ? AND id > ?)) ORDER BY at, id LIMIT ?",
@@ -256,7 +273,7 @@ pub(crate) fn due(live: &Connection, now_ms: i64, after: (i64, i64), limit: u32)
                 at: row.get(0)?,
                 id: row.get(1)?,
                 attempt: row.get(2)?,
-                kind: if row.get::<_, u8>(3)? == 1 { DueKind::Expire } else { DueKind::Send },
+                kind: if row.get::<u8>(3)? == 1 { DueKind::Expire } else { DueKind::Send },
                 lane: Lane::from_u8(row.get(4)?).unwrap_or(Lane::Bulk),
                 account: AccountId(row.get(5)?),
                 relay: row.get(6)?,
@@ -266,21 +283,46 @@ pub(crate) fn due(live: &Connection, now_ms: i64, after: (i64, i64), limit: u32)
     Ok(found)
 }
 
+static DUE: Many = Many::new(
+    "INSERT OR REPLACE INTO due (at, id, attempt, kind, lane, account, relay)
+       VALUES {(v_at, v_id, v_attempt, v_kind, v_lane, v_account, v_relay)}",
+    &[
+        ("v_at", Int),
+        ("v_id", Int),
+        ("v_attempt", Int),
+        ("v_kind", Int),
+        ("v_lane", Int),
+        ("v_account", Int),
+        ("v_relay", Int),
+    ],
+);
+
 /// Puts something into the list of what is due.
-pub(crate) fn insert_due(live: &Connection, due: &Due) -> Result<(), Error> {
-    live.prepare_cached("REPLACE INTO due (at, id, attempt, kind, lane, account, relay) VALUES (?, ?, ?, ?, ?, ?, ?)")?
-        .execute(params![due.at, due.id, due.attempt, due.kind as u8, due.lane as u8, due.account.0, due.relay])?;
+pub(crate) fn insert_due(live: &Db, due: &[Due]) -> Result<(), Error> {
+    let row = |d: &Due| {
+        let (attempt, kind, lane) = (i64::from(d.attempt), d.kind as i64, d.lane as i64);
+        [d.at, d.id, attempt, kind, lane, d.account.0, i64::from(d.relay)]
+    };
+    live.many(&DUE, due.iter().map(row))?;
     Ok(())
 }
 
 /// When the oldest waiting message of each lane was accepted.
-pub(crate) fn oldest_waiting(live: &Connection) -> Result<Vec<(Lane, bongsu_domain::Timestamp)>, Error> {
+pub(crate) fn oldest_waiting(live: &Db) -> Result<Vec<(Lane, bongsu_domain::Timestamp)>, Error> {
     let mut statement = live.prepare_cached("SELECT lane, MIN(first) FROM backlog GROUP BY lane")?;
     let found = statement
-        .query_map([], |row| {
+        .query_map((), |row| {
             let lane = Lane::from_u8(row.get(0)?).unwrap_or(Lane::Bulk);
             Ok((lane, bongsu_domain::Timestamp::from_millis(bongsu_domain::id::id_millis(row.get(1)?))))
         })?
         .collect::<Result<_, _>>()?;
     Ok(found)
+}
+
+/// When an account's newest message was accepted.
+#[cfg(feature = "mysql")]
+pub(crate) fn last_accept(live: &Db, account: AccountId) -> Result<Option<bongsu_domain::Timestamp>, Error> {
+    let newest: Option<i64> =
+        live.query_row("SELECT MAX(first) FROM runs WHERE account = ?", [account.0], |row| row.get(0))?;
+    Ok(newest.map(|id| bongsu_domain::Timestamp::from_millis(bongsu_domain::id::id_millis(id))))
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use bongsu_domain::{AccountId, Channel, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::Store;
 use crate::accounts;
+use crate::db::{Db, OptionalExtension, params};
 use crate::error::{Error, Kind};
 use crate::relays;
 
@@ -88,7 +88,7 @@ pub async fn reset(store: &Store, account: AccountId, channel: Channel) -> Resul
 ///
 /// # Errors
 /// Only those of the file.
-pub fn load(live: &Connection, account: AccountId, channel: Channel) -> Result<Vec<(u8, u32)>, Error> {
+pub fn load(live: &Db, account: AccountId, channel: Channel) -> Result<Vec<(u8, u32)>, Error> {
     match stored(live, account, channel)? {
         Some((shares, _)) => Ok(shares.into_iter().collect()),
         None => Ok(even(&relays::names(live)?.iter().map(|(no, _)| *no).collect::<Vec<_>>())),
@@ -99,7 +99,7 @@ pub fn load(live: &Connection, account: AccountId, channel: Channel) -> Result<V
 ///
 /// # Errors
 /// Only those of the file.
-pub fn load_state(live: &Connection, account: AccountId, channel: Channel) -> Result<Option<Vec<u8>>, Error> {
+pub fn load_state(live: &Db, account: AccountId, channel: Channel) -> Result<Option<Vec<u8>>, Error> {
     Ok(live
         .prepare_cached("SELECT state FROM distribution_state WHERE account = ? AND channel = ?")?
         .query_row(params![account.0, channel as u8], |row| row.get(0))
@@ -110,7 +110,7 @@ pub fn load_state(live: &Connection, account: AccountId, channel: Channel) -> Re
 ///
 /// # Errors
 /// Only those of the file.
-pub fn save_state(live: &Connection, account: AccountId, channel: Channel, state: &[u8]) -> Result<(), Error> {
+pub fn save_state(live: &Db, account: AccountId, channel: Channel, state: &[u8]) -> Result<(), Error> {
     let changed = live
         .prepare_cached("UPDATE distribution_state SET state = ? WHERE account = ? AND channel = ?")?
         .execute(params![state, account.0, channel as u8])?;
@@ -122,10 +122,10 @@ pub fn save_state(live: &Connection, account: AccountId, channel: Channel, state
 }
 
 /// The distributions that name a relay, as `acc_… sms`: the first ten, and how many more.
-pub(crate) fn naming(live: &Connection, no: u8) -> Result<Vec<String>, Error> {
+pub(crate) fn naming(live: &Db, no: u8) -> Result<Vec<String>, Error> {
     let mut statement =
         live.prepare_cached("SELECT account, channel, shares FROM distributions ORDER BY account, channel")?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(())?;
     let mut users = Vec::new();
     let mut more = 0usize;
     while let Some(row) = rows.next()? {
@@ -170,7 +170,7 @@ fn by_number(relays: &[(u8, String)], shares: &[(String, i64)]) -> Result<BTreeM
     Ok(numbered)
 }
 
-fn view(live: &Connection, account: AccountId, channel: Channel) -> Result<DistributionRow, Error> {
+fn view(live: &Db, account: AccountId, channel: Channel) -> Result<DistributionRow, Error> {
     let names: BTreeMap<u8, String> = relays::names(live)?.into_iter().collect();
     let updated = stored(live, account, channel)?.map(|(_, updated)| updated);
     let shares = load(live, account, channel)?
@@ -186,7 +186,7 @@ fn view(live: &Connection, account: AccountId, channel: Channel) -> Result<Distr
 
 type Stored = (BTreeMap<u8, u32>, Timestamp);
 
-fn stored(live: &Connection, account: AccountId, channel: Channel) -> Result<Option<Stored>, Error> {
+fn stored(live: &Db, account: AccountId, channel: Channel) -> Result<Option<Stored>, Error> {
     let found: Option<(String, i64)> = live
         .prepare_cached("SELECT shares, updated FROM distributions WHERE account = ? AND channel = ?")?
         .query_row(params![account.0, channel as u8], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -194,7 +194,7 @@ fn stored(live: &Connection, account: AccountId, channel: Channel) -> Result<Opt
     found.map(|(shares, updated)| Ok((parse(&shares)?, Timestamp(updated)))).transpose()
 }
 
-fn clear(live: &Connection, account: AccountId, channel: Channel) -> Result<(), Error> {
+fn clear(live: &Db, account: AccountId, channel: Channel) -> Result<(), Error> {
     live.prepare_cached("DELETE FROM distributions WHERE account = ? AND channel = ?")?
         .execute(params![account.0, channel as u8])?;
     Ok(())

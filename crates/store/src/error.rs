@@ -25,6 +25,12 @@ pub enum Kind {
     ClockBehind,
     /// Another process uses the data directory.
     InUse,
+    /// Another writer was in the way; the whole transaction can be run again.
+    Busy,
+    /// The connection to the database was lost; the transaction is gone, or, at its commit, nobody knows.
+    Lost,
+    /// This process lost its lease and may not write any more.
+    Fenced,
 }
 
 /// An error of the store.
@@ -44,6 +50,16 @@ impl Error {
     /// What a caller may do about it.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+}
+
+impl Error {
+    /// What a caller is told who can do nothing about connections and other writers but come again.
+    pub(crate) fn for_callers(self) -> Self {
+        match self.kind {
+            Kind::Busy | Kind::Lost | Kind::Fenced => Self { kind: Kind::Unavailable, ..self },
+            _ => self,
+        }
     }
 }
 

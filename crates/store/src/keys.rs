@@ -5,9 +5,9 @@ use std::sync::{PoisonError, RwLock};
 
 use aws_lc_rs::digest;
 use bongsu_domain::{AccountId, KeyId, Secret, Timestamp};
-use rusqlite::{Connection, Row, params};
 
 use crate::accounts;
+use crate::db::{Db, Row, params};
 use crate::error::{Error, Kind};
 use crate::vault;
 use crate::{PAGE_MAX, Store};
@@ -125,7 +125,7 @@ pub async fn create(store: &Store, account: Option<AccountId>, scopes: Scopes) -
                 id: KeyId(tx.new_id()?),
                 account,
                 kind: if account.is_none() { KeyKind::Operator } else { KeyKind::Live },
-                prefix,
+                prefix: prefix.clone(),
                 scopes,
                 created: tx.now,
                 revoked: None,
@@ -160,7 +160,7 @@ pub async fn list(
             let mut rows = statement.query(params![scope.map(|id| id.0), after, limit.min(PAGE_MAX)])?;
             let mut page = Vec::new();
             while let Some(row) = rows.next()? {
-                page.push(from_row(row)?);
+                page.push(from_row(&row)?);
             }
             Ok(page)
         })
@@ -219,7 +219,7 @@ pub async fn authenticate(store: &Store, presented: &str) -> Result<Option<KeyRo
             let mut statement =
                 reader.live.prepare_cached(&format!("{SELECT} WHERE k.hash = ? AND k.revoked IS NULL"))?;
             let mut rows = statement.query([&hash[..]])?;
-            rows.next()?.map(from_row).transpose()
+            rows.next()?.map(|row| from_row(&row)).transpose()
         })
         .await?;
     if let Some(row) = &row {
@@ -239,7 +239,7 @@ pub async fn ensure_operator(store: &Store) -> Result<Option<Secret>, Error> {
     let is_first = store
         .write(move |tx| {
             let ever: i64 =
-                tx.live.query_row("SELECT COUNT(*) FROM api_keys WHERE account IS NULL", [], |row| row.get(0))?;
+                tx.live.query_row("SELECT COUNT(*) FROM api_keys WHERE account IS NULL", (), |row| row.get(0))?;
             if ever > 0 {
                 return Ok(false);
             }
@@ -247,7 +247,7 @@ pub async fn ensure_operator(store: &Store) -> Result<Option<Secret>, Error> {
                 id: KeyId(tx.new_id()?),
                 account: None,
                 kind: KeyKind::Operator,
-                prefix,
+                prefix: prefix.clone(),
                 scopes: Scopes::OPERATOR,
                 created: tx.now,
                 revoked: None,
@@ -261,7 +261,7 @@ pub async fn ensure_operator(store: &Store) -> Result<Option<Secret>, Error> {
     Ok(is_first.then_some(key))
 }
 
-fn insert(live: &Connection, row: &KeyRow, hash: &[u8; 32]) -> Result<(), Error> {
+fn insert(live: &Db, row: &KeyRow, hash: &[u8; 32]) -> Result<(), Error> {
     live.prepare_cached(
         "INSERT INTO api_keys (id, account, kind, hash, prefix, scopes, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )?
@@ -277,7 +277,7 @@ fn insert(live: &Connection, row: &KeyRow, hash: &[u8; 32]) -> Result<(), Error>
     Ok(())
 }
 
-fn count_unrevoked(live: &Connection, account: Option<AccountId>) -> Result<u32, Error> {
+fn count_unrevoked(live: &Db, account: Option<AccountId>) -> Result<u32, Error> {
     let sql = match account {
         Some(_) => "SELECT COUNT(*) FROM api_keys WHERE account = ? AND revoked IS NULL",
         None => "SELECT COUNT(*) FROM api_keys WHERE ? IS NULL AND account IS NULL AND revoked IS NULL",
@@ -285,10 +285,10 @@ fn count_unrevoked(live: &Connection, account: Option<AccountId>) -> Result<u32,
     Ok(live.prepare_cached(sql)?.query_row([account.map(|id| id.0)], |row| row.get(0))?)
 }
 
-fn must_exist(live: &Connection, scope: Option<AccountId>, id: KeyId) -> Result<KeyRow, Error> {
+fn must_exist(live: &Db, scope: Option<AccountId>, id: KeyId) -> Result<KeyRow, Error> {
     let mut statement = live.prepare_cached(&format!("{SELECT} WHERE k.id = ?"))?;
     let mut rows = statement.query([id.0])?;
-    let row = rows.next()?.map(from_row).transpose()?;
+    let row = rows.next()?.map(|row| from_row(&row)).transpose()?;
     row.filter(|row| scope.is_none() || row.account == scope)
         .ok_or_else(|| Error::new(Kind::NotFound, "there is no such key"))
 }
@@ -298,12 +298,12 @@ fn from_row(row: &Row<'_>) -> Result<KeyRow, Error> {
     let scopes: String = row.get(4)?;
     Ok(KeyRow {
         id: KeyId(row.get(0)?),
-        account: row.get::<_, Option<i64>>(1)?.map(AccountId),
+        account: row.get::<Option<i64>>(1)?.map(AccountId),
         kind: KeyKind::parse(&kind).ok_or_else(|| Error::new(Kind::Corrupt, format!("unknown key kind {kind:?}")))?,
         prefix: row.get(3)?,
         scopes: Scopes::parse(&scopes.split_whitespace().collect::<Vec<_>>())?,
         created: Timestamp(row.get(5)?),
-        revoked: row.get::<_, Option<i64>>(6)?.map(Timestamp),
+        revoked: row.get::<Option<i64>>(6)?.map(Timestamp),
         suspended: row.get(7)?,
         rate_per_s: row.get(8)?,
     })

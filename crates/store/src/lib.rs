@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod audit;
 pub mod changes;
 pub mod claims;
+pub mod db;
 pub mod distributions;
 mod error;
 pub mod faults;
@@ -17,6 +18,8 @@ pub mod keys;
 pub mod lookup;
 mod metrics;
 mod migrate;
+#[cfg(feature = "mysql")]
+pub mod my;
 mod open;
 pub mod preload;
 pub mod prices;

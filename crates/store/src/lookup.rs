@@ -2,13 +2,13 @@
 
 use bongsu_domain::id::reference;
 use bongsu_domain::{AccountId, Code, Status, Timestamp};
-use rusqlite::Connection;
 
 use crate::changes::{Orphan, Submit};
+use crate::db::{Db, Row};
 use crate::error::Error;
 
 /// Spilled parts with a relay's id, newest message first (relays use their ids again).
-pub(crate) fn submits(live: &Connection, relay: u8, relay_id: &str) -> Result<Vec<Submit>, Error> {
+pub(crate) fn submits(live: &Db, relay: u8, relay_id: &str) -> Result<Vec<Submit>, Error> {
     let mut statement = live.prepare_cached(
         "SELECT relay, relay_id, id, attempt, part, parts, recipient, deadline FROM submits
            WHERE relay = ? AND relay_id = ? ORDER BY id DESC LIMIT 16",
@@ -18,7 +18,7 @@ pub(crate) fn submits(live: &Connection, relay: u8, relay_id: &str) -> Result<Ve
 }
 
 /// Spilled parts whose deadline has passed.
-pub(crate) fn overdue(live: &Connection, now_ms: i64, limit: u32) -> Result<Vec<Submit>, Error> {
+pub(crate) fn overdue(live: &Db, now_ms: i64, limit: u32) -> Result<Vec<Submit>, Error> {
     let mut statement = live.prepare_cached(
         "SELECT relay, relay_id, id, attempt, part, parts, recipient, deadline FROM submits WHERE deadline < ? ORDER BY deadline LIMIT ?",
     )?;
@@ -26,7 +26,7 @@ pub(crate) fn overdue(live: &Connection, now_ms: i64, limit: u32) -> Result<Vec<
     Ok(found)
 }
 
-fn read_submit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Submit> {
+fn read_submit(row: &Row<'_>) -> Result<Submit, Error> {
     Ok(Submit {
         relay: row.get(0)?,
         relay_id: row.get(1)?,
@@ -60,7 +60,7 @@ pub struct UnknownRow {
 
 const UNKNOWN: &str = "id, attempt, relay, account, since, resolved, resolution";
 
-fn read_unknown(row: &rusqlite::Row<'_>) -> rusqlite::Result<UnknownRow> {
+fn read_unknown(row: &Row<'_>) -> Result<UnknownRow, Error> {
     Ok(UnknownRow {
         id: row.get(0)?,
         attempt: row.get(1)?,
@@ -74,12 +74,7 @@ fn read_unknown(row: &rusqlite::Row<'_>) -> rusqlite::Result<UnknownRow> {
 
 /// The unknown attempt that a receipt without a known id belongs to: by relay, recipient and reference. Without an echoed
 /// reference only when a single one fits.
-pub(crate) fn unknown(
-    live: &Connection,
-    relay: u8,
-    recipient: i64,
-    echoed: Option<u16>,
-) -> Result<Option<UnknownRow>, Error> {
+pub(crate) fn unknown(live: &Db, relay: u8, recipient: i64, echoed: Option<u16>) -> Result<Option<UnknownRow>, Error> {
     let mut statement = live.prepare_cached(&format!(
         "SELECT {UNKNOWN} FROM unknown_attempts WHERE relay = ? AND recipient = ? ORDER BY resolved, id DESC LIMIT 256"
     ))?;
@@ -95,7 +90,7 @@ pub(crate) fn unknown(
 
 /// Unknown attempts of an account (or of all), newest first, below the cursor `(id, attempt)`.
 pub(crate) fn unknown_page(
-    live: &Connection,
+    live: &Db,
     account: Option<AccountId>,
     below: (i64, u8),
     limit: u32,
@@ -116,14 +111,14 @@ pub type StoredOrphan = (i64, Orphan);
 
 const ORPHAN: &str = "seq, relay, relay_id, recipient, reference, status, code, at, raw";
 
-fn read_orphan(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredOrphan> {
+fn read_orphan(row: &Row<'_>) -> Result<StoredOrphan, Error> {
     Ok((
         row.get(0)?,
         Orphan {
             relay: row.get(1)?,
             relay_id: row.get(2)?,
             recipient: row.get(3)?,
-            reference: u16::try_from(row.get::<_, i64>(4)?).ok(),
+            reference: u16::try_from(row.get::<i64>(4)?).ok(),
             status: Status::from_u8(row.get(5)?).unwrap_or(Status::Uncertain),
             code: Code::from_number(row.get(6)?).unwrap_or(Code::UnmappedVendorCode),
             at: Timestamp(row.get(7)?),
@@ -133,7 +128,7 @@ fn read_orphan(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredOrphan> {
 }
 
 /// All orphans after a number, for the start.
-pub(crate) fn orphans(live: &Connection, after: i64, limit: u32) -> Result<Vec<StoredOrphan>, Error> {
+pub(crate) fn orphans(live: &Db, after: i64, limit: u32) -> Result<Vec<StoredOrphan>, Error> {
     let mut statement =
         live.prepare_cached(&format!("SELECT {ORPHAN} FROM orphan_receipts WHERE seq > ? ORDER BY seq LIMIT ?"))?;
     let found = statement.query_map((after, limit), read_orphan)?.collect::<Result<_, _>>()?;
@@ -141,7 +136,7 @@ pub(crate) fn orphans(live: &Connection, after: i64, limit: u32) -> Result<Vec<S
 }
 
 /// Orphans of a relay for one recipient.
-pub(crate) fn orphans_for(live: &Connection, relay: u8, recipient: i64) -> Result<Vec<StoredOrphan>, Error> {
+pub(crate) fn orphans_for(live: &Db, relay: u8, recipient: i64) -> Result<Vec<StoredOrphan>, Error> {
     let mut statement = live.prepare_cached(&format!(
         "SELECT {ORPHAN} FROM orphan_receipts WHERE relay = ? AND recipient = ? ORDER BY seq DESC LIMIT 64"
     ))?;

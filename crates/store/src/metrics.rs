@@ -22,11 +22,18 @@ pub struct Metrics {
     pub commit_us: AtomicU64,
     /// Commits by duration; the last one counts what is over every bound.
     pub commit_buckets: [AtomicU64; COMMIT_BOUNDS_US.len() + 1],
+    /// Transactions that were run again because another process was in the way.
+    pub again: AtomicU64,
     /// What the sweepers found that the regular path had left.
     pub sweeper_found: AtomicU64,
 }
 
 impl Metrics {
+    #[cfg(feature = "mysql")]
+    pub(crate) fn again(&self) {
+        self.again.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn commit(&self, took: Duration, units: usize) {
         let us = took.as_micros() as u64;
         self.commits.fetch_add(1, Ordering::Relaxed);

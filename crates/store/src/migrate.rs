@@ -6,8 +6,8 @@ use crate::error::{Error, Kind};
 
 /// One numbered step of a schema.
 pub(crate) struct Step {
-    name: &'static str,
-    sql: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) sql: &'static str,
 }
 
 macro_rules! steps {
@@ -17,7 +17,7 @@ macro_rules! steps {
 }
 
 /// The file that lives as long as the installation.
-pub(crate) const LIVE: &[Step] = steps!("live": "0001_send", "0002_admin");
+pub(crate) const LIVE: &[Step] = steps!("live": "0001_send", "0002_admin", "0003_processes");
 /// One file a day of accept.
 pub(crate) const DAY: &[Step] = steps!("day": "0001_messages");
 /// The search keys of one day.
@@ -63,7 +63,7 @@ pub(crate) fn migrate(db: &Connection, steps: &[Step]) -> Result<(), Error> {
 }
 
 /// FNV-1a: notices an edited step; it guards against mistakes, not against attackers.
-fn checksum(sql: &str) -> i64 {
+pub(crate) fn checksum(sql: &str) -> i64 {
     let hash = sql
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));

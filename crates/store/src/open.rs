@@ -7,17 +7,19 @@ use std::time::Duration;
 use bongsu_domain::{Clock, Day, IdGen, Timestamp};
 use rusqlite::Connection;
 
+use crate::db::Db;
 use crate::error::{Error, Kind};
 use crate::files::{self, Layout};
 use crate::index::{DAYS_IN_MEMORY, Index};
 use crate::keys;
 use crate::metrics::Metrics;
 use crate::migrate;
-use crate::readers::Readers;
+use crate::readers::{Reader, Readers};
 use crate::recovery;
-use crate::store::{Inner, RunSink, Store};
+use crate::store::{Inner, Place, RunSink, Store};
 use crate::tx::{Days, Files};
 use crate::vault::{self, Vault};
+use crate::wal::Wal;
 use crate::writer::{Inbox, Writer};
 
 /// Reading threads for callers.
@@ -41,12 +43,23 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Limit of each database file in pages of 4 KiB: a stand-in for a disk that fills up.
     pub pages_max: Option<u32>,
+    /// The database, where the store is not in files; the directory then only has the key file.
+    #[cfg(feature = "mysql")]
+    pub database: Option<crate::my::Mysql>,
 }
 
 impl Options {
     /// Defaults for a directory.
     pub fn new(directory: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
-        Self { directory: directory.into(), key_file: None, node: 0, clock, pages_max: None }
+        Self {
+            directory: directory.into(),
+            key_file: None,
+            node: 0,
+            clock,
+            pages_max: None,
+            #[cfg(feature = "mysql")]
+            database: None,
+        }
     }
 }
 
@@ -65,6 +78,8 @@ pub(crate) fn open(options: Options) -> Result<Store, Error> {
     if let Some(pages) = options.pages_max {
         live.pragma_update(None, "max_page_count", pages)?;
     }
+    let wal = Wal::watch(&mut live)?;
+    let live = Db::from(live);
     vault::check(&live, &vault)?;
     sync_directory(&options.directory)?;
     let index = Arc::new(Index::new(layout.clone()));
@@ -74,15 +89,18 @@ pub(crate) fn open(options: Options) -> Result<Store, Error> {
     let all = layout.days()?;
     let (old, recent) = all.split_at(all.len().saturating_sub(DAYS_IN_MEMORY));
     for day in recent {
-        index.rebuild(*day, &days.peek(*day)?.db)?;
+        if let Some(messages) = days.peek(*day)?.db.lite() {
+            index.rebuild(*day, messages)?;
+        }
     }
     for day in old {
         index.rebuild_to_end(*day, &files::open_writer(&layout.day(*day), migrate::DAY)?)?;
     }
     let since = now.minus(STAGED_LOOK_BACK);
     let staged = recovery::orphan_slices(&layout, &live, since, Timestamp::MAX)?;
-    live = checkpointed(live)?;
-    let mut files = Files::new(live, days, ids.clone())?;
+    // Starts with an empty log, so that the first commits are short.
+    live.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
+    let mut files = Files::new(live, wal, days, ids.clone());
     let mut tx = files.begin(now)?;
     recovery::discard(&mut tx, &staged)?;
     files.commit(now)?;
@@ -104,10 +122,9 @@ pub(crate) fn open_reading(options: Options) -> Result<Store, Error> {
     inbox.close();
     let (_, failed) = tokio::sync::watch::channel(None);
     Ok(Store::new(Inner {
-        readers: Readers::start(&layout, READERS, "store-reader")?,
-        hot: Readers::start(&layout, 1, "store-reader")?,
-        index: Arc::new(Index::new(layout.clone())),
-        layout,
+        readers: Readers::start(READERS, "store-reader", || Reader::files(&layout))?,
+        hot: Readers::start(1, "store-reader", || Reader::files(&layout))?,
+        place: Place::Files { index: Arc::new(Index::new(layout.clone())), layout },
         inbox,
         ids: Arc::new(Mutex::new(IdGen::new(options.node))),
         vault,
@@ -156,11 +173,10 @@ fn start(
     };
     let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run())?;
     Ok(Store::new(Inner {
-        readers: Readers::start(&layout, READERS, "store-reader")?,
-        hot: Readers::start(&layout, 1, "store-dispatch")?,
-        layout,
+        readers: Readers::start(READERS, "store-reader", || Reader::files(&layout))?,
+        hot: Readers::start(1, "store-dispatch", || Reader::files(&layout))?,
+        place: Place::Files { layout, index },
         inbox,
-        index,
         ids,
         vault,
         metrics,
@@ -221,7 +237,7 @@ fn after_commit(
         for (day, wal, db) in all {
             metrics.wal_bytes.fetch_add(wal.take_bytes(), std::sync::atomic::Ordering::Relaxed);
             if wal.pages() > CHECKPOINT_PAGES_MAX {
-                let _ = db.execute_batch("PRAGMA wal_checkpoint(RESTART)");
+                let _ = db.query_row("PRAGMA wal_checkpoint(RESTART)", (), |_| Ok(()));
                 wal.restarted();
             } else if wal.is_due(CHECKPOINT_PAGES) {
                 let _ = chores.try_send(Chore::Checkpoint(day));
@@ -234,7 +250,7 @@ fn after_commit(
 }
 
 /// Ids go on above everything that was ever given.
-fn resume_ids(layout: &Layout, live: &Connection, node: u16) -> Result<IdGen, Error> {
+fn resume_ids(layout: &Layout, live: &Db, node: u16) -> Result<IdGen, Error> {
     let mut ids = IdGen::new(node);
     for sql in [
         "SELECT MAX(id) FROM requests",
@@ -245,7 +261,7 @@ fn resume_ids(layout: &Layout, live: &Connection, node: u16) -> Result<IdGen, Er
         "SELECT MAX(id) FROM senders",
         "SELECT MAX(id) FROM relays",
     ] {
-        if let Some(id) = live.query_row(sql, [], |row| row.get::<_, Option<i64>>(0))? {
+        if let Some(id) = live.query_row(sql, (), |row| row.get::<Option<i64>>(0))? {
             ids.observe(id);
         }
     }
@@ -256,12 +272,6 @@ fn resume_ids(layout: &Layout, live: &Connection, node: u16) -> Result<IdGen, Er
         }
     }
     Ok(ids)
-}
-
-/// Starts with an empty log, so that the first commits are short.
-fn checkpointed(live: Connection) -> Result<Connection, Error> {
-    live.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
-    Ok(live)
 }
 
 /// Makes new files in the directory survive a power cut.

@@ -1,16 +1,15 @@
 //! History for benchmarks: real rows with their receipts, runs, requests and search keys, written as fast as the disk takes them.
 
-use bongsu_domain::id::{first_id_at, id_day, id_millis};
-use bongsu_domain::{AccountId, Channel, Day, IdGen, Lane, Status, Timestamp, Unit};
-use rusqlite::{Connection, params};
-
-use crate::accept::{self, NewMessage, RUN_MAX, Request, Slice};
+use crate::accept::{self, NewMessage, RUN_MAX, Request, Row, Slice};
+use crate::db::Db;
 use crate::error::{Error, Kind};
 use crate::files::{self, Layout};
 use crate::index::Index;
 use crate::migrate;
 use crate::open::Options;
 use crate::vault::Vault;
+use bongsu_domain::id::{first_id_at, id_day, id_millis};
+use bongsu_domain::{AccountId, Channel, Day, IdGen, Lane, Status, Timestamp, Unit};
 
 /// Rows of one request.
 const REQUEST_ROWS: u64 = 10_000;
@@ -44,22 +43,25 @@ pub fn write(
         db.execute_batch("PRAGMA synchronous=OFF; PRAGMA cache_size=-200000; PRAGMA wal_autocheckpoint=20000;")?;
     }
     let newest: Option<i64> = messages.query_row("SELECT MAX(id) FROM messages", [], |row| row.get(0))?;
+    let (live, messages) = (Db::from(live), Db::from(messages));
     let mut ids = IdGen::new(options.node);
     ids.observe(newest.unwrap_or_else(|| first_id_at(start)));
     let mut history = History { vault: &vault, live: &live, messages: &messages, ids, account, day, at: start };
     let mut done = 0;
     while done < rows {
         let count = BATCH_ROWS.min(rows - done);
-        live.execute_batch("BEGIN IMMEDIATE")?;
-        messages.execute_batch("BEGIN IMMEDIATE")?;
+        live.execute("BEGIN IMMEDIATE", ())?;
+        messages.execute("BEGIN IMMEDIATE", ())?;
         history.requests(done, count, message)?;
-        messages.execute_batch("COMMIT")?;
-        live.execute_batch("COMMIT")?;
+        messages.execute("COMMIT", ())?;
+        live.execute("COMMIT", ())?;
         done += count;
         progress(done);
     }
-    Index::new(layout).rebuild_to_end(day, &messages)?;
-    for db in [&live, &messages] {
+    if let Some(messages) = messages.lite() {
+        Index::new(layout).rebuild_to_end(day, messages)?;
+    }
+    for db in [live.lite(), messages.lite()].into_iter().flatten() {
         db.execute_batch("PRAGMA synchronous=FULL; PRAGMA wal_checkpoint(TRUNCATE)")?;
     }
     Ok(())
@@ -67,8 +69,8 @@ pub fn write(
 
 struct History<'a> {
     vault: &'a Vault,
-    live: &'a Connection,
-    messages: &'a Connection,
+    live: &'a Db,
+    messages: &'a Db,
     ids: IdGen,
     account: AccountId,
     day: Day,
@@ -130,19 +132,22 @@ impl History<'_> {
     }
 
     fn message(&self, id: i64, request: i64, new: &NewMessage) -> Result<(), Error> {
-        accept::insert_message(self.messages, id, self.account, request, Lane::Bulk, new)?;
+        accept::insert_message(
+            self.messages,
+            Row { id, account: self.account, request, lane: Lane::Bulk, message: new },
+        )?;
         let relay_id = (id & 0x7FFF_FFFF).to_string();
         self.messages
             .prepare_cached(
                 "UPDATE messages SET status = ?, code = 2, attempt = 1, relay = 0, relay_id = ?, outcome = 3, t_claim = 20, t_submit = 30,
                    t_result = 400 WHERE id = ?",
             )?
-            .execute(params![Status::Delivered as u8, relay_id, id])?;
+            .execute((Status::Delivered as u8, relay_id.as_str(), id))?;
         let raw =
             format!("id:{relay_id} sub:001 dlvrd:001 submit date:2611211200 done date:2611211200 stat:DELIVRD err:000");
         self.messages
             .prepare_cached("INSERT INTO receipts (id, attempt, part, at, verdict, raw) VALUES (?, 1, 0, ?, 0, ?)")?
-            .execute(params![id, id_millis(id) * 1_000 + 400_000, raw.as_bytes()])?;
+            .execute((id, id_millis(id) * 1_000 + 400_000, raw.as_bytes()))?;
         Ok(())
     }
 
@@ -174,5 +179,6 @@ pub fn message(recipient: i64, last4: i64, sealed: Vec<u8>) -> NewMessage {
         sealed,
         extra: None,
         client_ref: None,
+        dedupe: None,
     }
 }

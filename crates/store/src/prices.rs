@@ -1,9 +1,9 @@
 //! Prices: what one message of a channel costs, and in which unit; frozen into a message at accept (design D10).
 
 use bongsu_domain::{Channel, Price};
-use rusqlite::{Connection, params};
 
 use crate::Store;
+use crate::db::{Db, params};
 use crate::error::{Error, Kind};
 use crate::wallet::unit_of;
 
@@ -33,10 +33,10 @@ impl PriceTable {
 ///
 /// # Errors
 /// Only those of the file.
-pub fn load(live: &Connection) -> Result<PriceTable, Error> {
+pub fn load(live: &Db) -> Result<PriceTable, Error> {
     let mut table = PriceTable::default();
     let mut statement = live.prepare_cached("SELECT channel, unit, amount FROM prices")?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
         let number: u8 = row.get(0)?;
         // A row of a channel that this program does not know belongs to a newer one.

@@ -1,12 +1,13 @@
 //! Listing messages: by recipient or own id through keys, else along the runs of an account, newest first.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bongsu_domain::id::id_day;
 use bongsu_domain::{AccountId, Channel, Lane, Status};
-use rusqlite::OptionalExtension;
 
 use crate::claims;
+use crate::db::{Db, OptionalExtension};
 use crate::error::Error;
 use crate::index::{Index, KeyKind};
 use crate::readers::Reader;
@@ -79,7 +80,7 @@ fn complete(reader: &mut Reader, mut row: MessageRow, run: &Run) -> Result<Found
         due = reader
             .live
             .prepare_cached("SELECT MIN(at) FROM due WHERE id = ?")?
-            .query_row([row.id], |r| r.get::<_, Option<i64>>(0))?;
+            .query_row([row.id], |r| r.get::<Option<i64>>(0))?;
         if due.is_none() {
             row.status = Status::Sending;
         }
@@ -92,18 +93,32 @@ fn complete(reader: &mut Reader, mut row: MessageRow, run: &Run) -> Result<Found
     Ok(Found { row, earlier, due })
 }
 
+/// Where search keys are.
+pub(crate) enum Search {
+    /// In files of their own.
+    Index(Arc<Index>),
+    /// In an index of the message tables.
+    #[cfg(feature = "mysql")]
+    Tables,
+}
+
 /// A page of messages.
-pub(crate) fn page(reader: &mut Reader, index: &Index, filter: &Filter) -> Result<FoundPage, Error> {
+pub(crate) fn page(reader: &mut Reader, search: &Search, filter: &Filter) -> Result<FoundPage, Error> {
     if let Some(key) = filter.client_ref {
         let id: Option<i64> = reader
             .live
-            .prepare_cached("SELECT id FROM client_refs WHERE key = ?")?
+            .prepare_cached("SELECT id FROM client_refs WHERE `key` = ?")?
             .query_row([key], |row| row.get(0))
             .optional()?;
         return by_ids(reader, filter, id.into_iter().collect());
     }
     if let Some((kind, key)) = filter.key {
-        let ids = index.find(kind, key, filter.from.max(0), filter.to, CANDIDATES_MAX)?;
+        let (from, to) = (filter.from.max(0), filter.to);
+        let ids = match search {
+            Search::Index(index) => index.find(kind, key, from, to, CANDIDATES_MAX)?,
+            #[cfg(feature = "mysql")]
+            Search::Tables => crate::my::search(&reader.live, kind, key, from, to, CANDIDATES_MAX)?,
+        };
         return by_ids(reader, filter, ids);
     }
     along_runs(reader, filter)
@@ -267,7 +282,7 @@ pub(crate) fn load_ids(reader: &mut Reader, ids: &[i64]) -> Result<Loaded, Error
     Ok(all)
 }
 
-fn with_contents(day: &rusqlite::Connection, rows: Vec<MessageRow>) -> Result<Loaded, Error> {
+fn with_contents(day: &Db, rows: Vec<MessageRow>) -> Result<Loaded, Error> {
     let mut contents = HashMap::new();
     for row in rows.iter().filter(|row| row.content > 0) {
         if let std::collections::hash_map::Entry::Vacant(entry) = contents.entry((row.request, row.content)) {
@@ -329,11 +344,11 @@ pub(crate) fn replay(tx: &mut crate::tx::Tx<'_>, account: Option<AccountId>, id:
         account: AccountId(owner),
         relay: claims::NO_RELAY,
     };
-    claims::insert_due(tx.live, &due)?;
-    tx.days
-        .get(id_day(id))?
-        .db
-        .prepare_cached("UPDATE messages SET status = ? WHERE id = ? AND status = ?")?
-        .execute((Status::Queued as u8, id, Status::Parked as u8))?;
+    claims::insert_due(tx.live, &[due])?;
+    tx.day(id_day(id))?.prepare_cached("UPDATE messages SET status = ? WHERE id = ? AND status = ?")?.execute((
+        Status::Queued as u8,
+        id,
+        Status::Parked as u8,
+    ))?;
     Ok(())
 }

@@ -8,12 +8,13 @@ use bongsu_domain::Day;
 use bongsu_domain::id::id_day;
 use rusqlite::Connection;
 
+use crate::db::Db;
 use crate::error::{Error, Kind};
 use crate::files::{self, Layout};
 use crate::rows::{self, MessageRow, Run};
 
 /// Longest read; a longer one would keep the log from being checkpointed.
-const READ_TIME_MAX: Duration = Duration::from_secs(1);
+pub(crate) const READ_TIME_MAX: Duration = Duration::from_secs(1);
 /// Virtual machine steps between two looks at the clock.
 const STEPS_BETWEEN_CHECKS: i32 = 20_000;
 /// Reads that may wait.
@@ -23,36 +24,67 @@ const DAYS_OPEN_MAX: usize = 40;
 
 /// What a read works with.
 pub struct Reader {
-    /// The live file.
-    pub live: Connection,
-    layout: Layout,
-    days: HashMap<Day, Connection>,
-    until: Arc<Mutex<Option<Instant>>>,
+    /// What lives as long as the installation.
+    pub live: Db,
+    days: Days,
+}
+
+/// Where messages are read.
+enum Days {
+    Files {
+        layout: Layout,
+        open: HashMap<Day, Db>,
+        until: Arc<Mutex<Option<Instant>>>,
+    },
+    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "the embedded store has files"))]
+    Same,
 }
 
 impl Reader {
-    fn open(layout: &Layout) -> Result<Self, Error> {
+    /// Reads files.
+    pub(crate) fn files(layout: &Layout) -> Result<Self, Error> {
         let until = Arc::new(Mutex::new(None));
         let mut live = files::open_reader(&layout.live())?;
         limit(&mut live, &until)?;
-        Ok(Self { live, layout: layout.clone(), days: HashMap::new(), until })
+        Ok(Self { live: live.into(), days: Days::Files { layout: layout.clone(), open: HashMap::new(), until } })
     }
 
-    /// The file of a day, absent when there is none.
-    pub(crate) fn day(&mut self, day: Day) -> Result<Option<&Connection>, Error> {
-        if !self.days.contains_key(&day) {
-            let path = self.layout.day(day);
+    /// Reads one database.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn database(live: Db) -> Self {
+        Self { live, days: Days::Same }
+    }
+
+    /// Messages of a day, absent when there are none.
+    pub(crate) fn day(&mut self, day: Day) -> Result<Option<&Db>, Error> {
+        let Days::Files { layout, open, until } = &mut self.days else { return Ok(Some(&self.live)) };
+        if !open.contains_key(&day) {
+            let path = layout.day(day);
             if !path.exists() {
                 return Ok(None);
             }
-            if self.days.len() >= DAYS_OPEN_MAX {
-                self.days.clear();
+            if open.len() >= DAYS_OPEN_MAX {
+                open.clear();
             }
             let mut db = files::open_reader(&path)?;
-            limit(&mut db, &self.until)?;
-            self.days.insert(day, db);
+            limit(&mut db, until)?;
+            open.insert(day, db.into());
         }
-        Ok(self.days.get(&day))
+        Ok(open.get(&day))
+    }
+
+    fn begin(&self) {
+        if let Days::Files { until, .. } = &self.days
+            && let Ok(mut until) = until.lock()
+        {
+            *until = Some(Instant::now() + READ_TIME_MAX);
+        }
+    }
+
+    fn forget_days(&mut self) {
+        if let Days::Files { open, .. } = &mut self.days {
+            open.clear();
+        }
     }
 
     /// A message that exists, with its run.
@@ -87,11 +119,11 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) fn start(layout: &Layout, threads: usize, name: &str) -> Result<Self, Error> {
+    pub(crate) fn start(threads: usize, name: &str, open: impl Fn() -> Result<Reader, Error>) -> Result<Self, Error> {
         let line =
             Arc::new((Mutex::new(Line { waiting: Default::default(), closed: false, removed: 0 }), Condvar::new()));
         for _ in 0..threads {
-            let reader = Reader::open(layout)?;
+            let reader = open()?;
             let line = line.clone();
             std::thread::Builder::new().name(name.to_string()).spawn(move || serve(reader, &line))?;
         }
@@ -144,12 +176,10 @@ fn serve(mut reader: Reader, line: &(Mutex<Line>, Condvar)) {
             }
         };
         if removed != known {
-            reader.days.clear();
+            reader.forget_days();
             known = removed;
         }
-        if let Ok(mut until) = reader.until.lock() {
-            *until = Some(Instant::now() + READ_TIME_MAX);
-        }
+        reader.begin();
         work(&mut reader);
     }
 }

@@ -6,6 +6,7 @@ use bongsu_domain::{Code, Lane, Status, Timestamp};
 use crate::accept;
 use crate::changes::{self, Attempt, Change, Submit, Unknown};
 use crate::claims::{self, Due, DueKind, Left};
+use crate::db::Db;
 use crate::error::Error;
 use crate::files::{self, Layout};
 use crate::rows::{self, MessageRow, Outcome};
@@ -24,13 +25,13 @@ pub struct Policy {
     pub plain_recipient: Box<dyn Fn(&MessageRow) -> i64 + Send + Sync>,
 }
 
-/// Settles some claims of earlier incarnations. Answers how many were left.
-pub(crate) fn settle_claims(tx: &mut Tx<'_>, policy: &Policy, limit: u32) -> Result<usize, Error> {
-    let left = claims::left_over(tx.live, limit)?;
+/// Settles some claims of incarnations that are not alive. Answers how many were left.
+pub(crate) fn settle_claims(tx: &mut Tx<'_>, policy: &Policy, alive: &[i64], limit: u32) -> Result<usize, Error> {
+    let left = claims::left_over(tx.live, alive, limit)?;
     for (claim, lane, messages) in &left {
         let mut todo = Vec::new();
         for message in messages {
-            let row = rows::by_id(&tx.days.get(id_day(message.id))?.db, message.id)?;
+            let row = rows::by_id(tx.day(id_day(message.id))?, message.id)?;
             if let Some(row) = row.filter(|row| !row.status.is_final()) {
                 settle_message(tx, policy, *lane, *message, &row, &mut todo)?;
             }
@@ -135,17 +136,17 @@ fn is_due(tx: &Tx<'_>, id: i64) -> Result<bool, Error> {
 /// Slices staged in `[since, until)` that no request claims.
 pub(crate) fn orphan_slices(
     layout: &Layout,
-    live: &rusqlite::Connection,
+    live: &Db,
     since: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<(i64, u32)>, Error> {
     let (from, to) = (bongsu_domain::id::first_id_at(since), bongsu_domain::id::first_id_at(until));
     let mut found = Vec::new();
     for day in layout.days()?.into_iter().filter(|day| *day >= since.kst_day()) {
-        let db = files::open_reader(&layout.day(day))?;
+        let db = Db::from(files::open_reader(&layout.day(day))?);
         let mut statement =
-            db.prepare("SELECT first, count FROM slices WHERE first >= ? AND first < ? ORDER BY first")?;
-        let slices = statement.query_map([from, to], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?)))?;
+            db.prepare_cached("SELECT first, count FROM slices WHERE first >= ? AND first < ? ORDER BY first")?;
+        let slices = statement.query_map([from, to], |row| Ok((row.get::<i64>(0)?, row.get::<u32>(1)?)))?;
         for slice in slices {
             let (first, count) = slice?;
             let exists: i64 = live

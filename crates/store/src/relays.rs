@@ -1,10 +1,10 @@
 //! Relays (중계사) are rows: adding a fifth one is an insert (design D13).
 
 use bongsu_domain::{RelayId, Secret, Timestamp};
-use rusqlite::{Connection, Row, params};
 use serde_json::{Map, Value};
 
 use crate::Store;
+use crate::db::{Db, Row, params};
 use crate::distributions;
 use crate::error::{Error, Kind};
 use crate::vault::Vault;
@@ -126,14 +126,14 @@ pub async fn create(store: &Store, new: NewRelay) -> Result<RelayRow, Error> {
                 return Err(Error::new(Kind::Conflict("name"), format!("there is a relay {:?} already", row.name)));
             }
             let next: u32 =
-                tx.live.query_row("SELECT COALESCE(MAX(no) + 1, 0) FROM relays", [], |found| found.get(0))?;
+                tx.live.query_row("SELECT COALESCE(MAX(no) + 1, 0) FROM relays", (), |found| found.get(0))?;
             row.no = u8::try_from(next).ok().filter(|no| *no <= NO_MAX).ok_or_else(|| {
                 Error::new(Kind::Conflict("relays"), "every relay number was given, and none is given twice")
             })?;
             row.id = RelayId(tx.new_id()?);
             row.created = tx.now;
             insert(tx.live, &vault, &row)?;
-            Ok(row)
+            Ok(row.clone())
         })
         .await
 }
@@ -171,12 +171,12 @@ pub async fn list(store: &Store) -> Result<Vec<RelayRow>, Error> {
 ///
 /// # Errors
 /// Only those of the file.
-pub fn load(live: &Connection, vault: &Vault) -> Result<Vec<RelayRow>, Error> {
+pub fn load(live: &Db, vault: &Vault) -> Result<Vec<RelayRow>, Error> {
     let mut statement = live.prepare_cached(&format!("{SELECT} ORDER BY no"))?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(())?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        all.push(from_row(row, vault)?);
+        all.push(from_row(&row, vault)?);
     }
     Ok(all)
 }
@@ -190,15 +190,15 @@ pub async fn patch(store: &Store, id: RelayId, patch: RelayPatch) -> Result<Rela
     store
         .write(move |tx| {
             let mut row = must_exist(tx.live, &vault, id)?;
-            row.address = patch.address.unwrap_or(row.address);
-            row.system_id = patch.system_id.unwrap_or(row.system_id);
-            row.password = patch.password.unwrap_or(row.password);
+            row.address = patch.address.clone().unwrap_or(row.address);
+            row.system_id = patch.system_id.clone().unwrap_or(row.system_id);
+            row.password = patch.password.clone().unwrap_or(row.password);
             row.rate_per_s = patch.rate_per_s.unwrap_or(row.rate_per_s);
             row.window = patch.window.unwrap_or(row.window);
             row.binds = patch.binds.unwrap_or(row.binds);
             row.resend_unknown = patch.resend_unknown.unwrap_or(row.resend_unknown);
-            if let Some(changes) = patch.settings {
-                row.settings = settings::merge(&row.settings, changes)?;
+            if let Some(changes) = &patch.settings {
+                row.settings = settings::merge(&row.settings, changes.clone())?;
             }
             check(&row)?;
             tx.live
@@ -247,13 +247,13 @@ pub async fn delete(store: &Store, id: RelayId) -> Result<RelayRow, Error> {
 }
 
 /// Number and name of the relays that are not deleted, by number.
-pub(crate) fn names(live: &Connection) -> Result<Vec<(u8, String)>, Error> {
+pub(crate) fn names(live: &Db) -> Result<Vec<(u8, String)>, Error> {
     let mut statement = live.prepare_cached("SELECT no, name FROM relays WHERE deleted = 0 ORDER BY no")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn insert(live: &Connection, vault: &Vault, row: &RelayRow) -> Result<(), Error> {
+fn insert(live: &Db, vault: &Vault, row: &RelayRow) -> Result<(), Error> {
     live.prepare_cached(
         "INSERT INTO relays (no, id, name, kind, address, system_id, password_sealed, rate_per_s, send_window, binds, \
          resend_unknown, settings, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -316,10 +316,10 @@ fn is_address(address: &str) -> bool {
     host_ok && address.len() <= ADDRESS_MAX && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-fn must_exist(live: &Connection, vault: &Vault, id: RelayId) -> Result<RelayRow, Error> {
+fn must_exist(live: &Db, vault: &Vault, id: RelayId) -> Result<RelayRow, Error> {
     let mut statement = live.prepare_cached(&format!("{SELECT} WHERE id = ? AND deleted = 0"))?;
     let mut rows = statement.query([id.0])?;
-    rows.next()?.map(|row| from_row(row, vault)).transpose()?.ok_or_else(not_found)
+    rows.next()?.map(|row| from_row(&row, vault)).transpose()?.ok_or_else(not_found)
 }
 
 fn from_row(row: &Row<'_>, vault: &Vault) -> Result<RelayRow, Error> {

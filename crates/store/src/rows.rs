@@ -2,8 +2,8 @@
 
 use bongsu_domain::id::id_millis;
 use bongsu_domain::{AccountId, Channel, Lane, Status, Unit};
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 
+use crate::db::{Db, OptionalExtension, Row as SqlRow};
 use crate::error::{Error, Kind};
 
 /// What became of one attempt.
@@ -114,7 +114,7 @@ pub(crate) const COLUMNS: &str = "id, account, request, lane, channel, unit, pri
 pub(crate) fn read(row: &SqlRow<'_>) -> Result<MessageRow, Error> {
     let id: i64 = row.get(0)?;
     let accepted = id_millis(id);
-    let time = |at: usize| -> Result<Option<i64>, Error> { Ok(row.get::<_, Option<i64>>(at)?.map(|t| t + accepted)) };
+    let time = |at: usize| -> Result<Option<i64>, Error> { Ok(row.get::<Option<i64>>(at)?.map(|t| t + accepted)) };
     let bad = |what: &str| Error::new(Kind::Corrupt, format!("message row with an unknown {what}"));
     Ok(MessageRow {
         id,
@@ -124,18 +124,18 @@ pub(crate) fn read(row: &SqlRow<'_>) -> Result<MessageRow, Error> {
         channel: Channel::from_u8(row.get(4)?).ok_or_else(|| bad("channel"))?,
         unit: Unit::from_u8(row.get(5)?).ok_or_else(|| bad("unit"))?,
         price: row.get(6)?,
-        expires: accepted + row.get::<_, i64>(7)?,
+        expires: accepted + row.get::<i64>(7)?,
         recipient: row.get(8)?,
         content: row.get(9)?,
         sealed: row.get(10)?,
         extra: row.get(11)?,
         status: Status::from_u8(row.get(12)?).ok_or_else(|| bad("status"))?,
-        late: row.get::<_, i64>(14)? != 0,
+        late: row.get::<i64>(14)? != 0,
         attempt: AttemptRow {
             attempt: row.get(15)?,
             relay: row.get(16)?,
             relay_id: row.get(17)?,
-            outcome: row.get::<_, Option<u8>>(18)?.and_then(Outcome::from_u8),
+            outcome: row.get::<Option<u8>>(18)?.and_then(Outcome::from_u8),
             code: row.get(13)?,
             claimed: time(19)?,
             submitted: time(20)?,
@@ -145,26 +145,26 @@ pub(crate) fn read(row: &SqlRow<'_>) -> Result<MessageRow, Error> {
 }
 
 /// One message of a day file.
-pub(crate) fn by_id(day: &Connection, id: i64) -> Result<Option<MessageRow>, Error> {
+pub(crate) fn by_id(day: &Db, id: i64) -> Result<Option<MessageRow>, Error> {
     let mut statement = day.prepare_cached(&format!("SELECT {COLUMNS} FROM messages WHERE id = ?"))?;
     let mut rows = statement.query([id])?;
-    rows.next()?.map(read).transpose()
+    rows.next()?.map(|row| read(&row)).transpose()
 }
 
 /// Messages of a day file in `[from, to]`, in the order of ids.
-pub(crate) fn in_range(day: &Connection, from: i64, to: i64) -> Result<Vec<MessageRow>, Error> {
+pub(crate) fn in_range(day: &Db, from: i64, to: i64) -> Result<Vec<MessageRow>, Error> {
     let mut statement =
         day.prepare_cached(&format!("SELECT {COLUMNS} FROM messages WHERE id BETWEEN ? AND ? ORDER BY id"))?;
     let mut rows = statement.query((from, to))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(read(row)?);
+        found.push(read(&row)?);
     }
     Ok(found)
 }
 
 /// Attempts before the current one, in order.
-pub(crate) fn earlier_attempts(day: &Connection, id: i64) -> Result<Vec<AttemptRow>, Error> {
+pub(crate) fn earlier_attempts(day: &Db, id: i64) -> Result<Vec<AttemptRow>, Error> {
     let accepted = id_millis(id);
     let mut statement = day.prepare_cached(
         "SELECT attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_result FROM attempts WHERE id = ? ORDER BY attempt",
@@ -172,13 +172,12 @@ pub(crate) fn earlier_attempts(day: &Connection, id: i64) -> Result<Vec<AttemptR
     let mut rows = statement.query([id])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let time =
-            |at: usize| -> Result<Option<i64>, Error> { Ok(row.get::<_, Option<i64>>(at)?.map(|t| t + accepted)) };
+        let time = |at: usize| -> Result<Option<i64>, Error> { Ok(row.get::<Option<i64>>(at)?.map(|t| t + accepted)) };
         found.push(AttemptRow {
             attempt: row.get(0)?,
             relay: row.get(1)?,
             relay_id: row.get(2)?,
-            outcome: row.get::<_, Option<u8>>(3)?.and_then(Outcome::from_u8),
+            outcome: row.get::<Option<u8>>(3)?.and_then(Outcome::from_u8),
             code: row.get(4)?,
             claimed: time(5)?,
             submitted: time(6)?,
@@ -217,7 +216,7 @@ impl Run {
 pub(crate) const RUN_COLUMNS: &str =
     "runs.first, runs.count, runs.next, runs.gen, runs.lane, runs.account, runs.request";
 
-pub(crate) fn read_run(row: &SqlRow<'_>) -> rusqlite::Result<Run> {
+pub(crate) fn read_run(row: &SqlRow<'_>) -> Result<Run, Error> {
     Ok(Run {
         first: row.get(0)?,
         count: row.get(1)?,
@@ -230,7 +229,7 @@ pub(crate) fn read_run(row: &SqlRow<'_>) -> rusqlite::Result<Run> {
 }
 
 /// The run that holds an id. Without one the message does not exist.
-pub(crate) fn run_of(live: &Connection, id: i64) -> Result<Option<Run>, Error> {
+pub(crate) fn run_of(live: &Db, id: i64) -> Result<Option<Run>, Error> {
     let run = live
         .prepare_cached(&format!("SELECT {RUN_COLUMNS} FROM runs WHERE first <= ? ORDER BY first DESC LIMIT 1"))?
         .query_row([id], read_run)

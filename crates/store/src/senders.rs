@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bongsu_domain::{AccountId, PhoneNumber, Secret, SenderId, Timestamp};
-use rusqlite::{Connection, Row, params};
 
 use crate::accounts;
+use crate::db::{Db, Row, params};
 use crate::error::{Error, Kind};
 use crate::vault::{self, HashPurpose, Vault};
 use crate::{PAGE_MAX, Store};
@@ -117,7 +117,7 @@ pub fn number_hash(vault: &Vault, number: &PhoneNumber) -> i64 {
 ///
 /// # Errors
 /// Only those of the file.
-pub fn active_number(live: &Connection, account: AccountId, number_hash: i64) -> Result<bool, Error> {
+pub fn active_number(live: &Db, account: AccountId, number_hash: i64) -> Result<bool, Error> {
     Ok(live
         .prepare_cached(
             "SELECT 1 FROM senders WHERE account = ? AND number_hash = ? AND deleted = 0 AND state = 'active'",
@@ -267,7 +267,7 @@ pub async fn list(
             let mut rows = statement.query(params![scope.map(|id| id.0), after, limit.min(PAGE_MAX)])?;
             let mut page = Vec::new();
             while let Some(row) = rows.next()? {
-                page.push(from_row(row, &vault)?);
+                page.push(from_row(&row, &vault)?);
             }
             Ok(page)
         })
@@ -305,7 +305,7 @@ pub async fn delete(store: &Store, scope: Option<AccountId>, id: SenderId) -> Re
         .await
 }
 
-fn activate(live: &Connection, mut row: SenderRow, now: Timestamp) -> Result<SenderRow, Error> {
+fn activate(live: &Db, mut row: SenderRow, now: Timestamp) -> Result<SenderRow, Error> {
     row.state = SenderState::Active;
     row.verified = Some(now);
     live.prepare_cached(
@@ -316,7 +316,7 @@ fn activate(live: &Connection, mut row: SenderRow, now: Timestamp) -> Result<Sen
 }
 
 /// When the number may have its next code, if not now. Forgets codes that no limit looks at any more.
-fn wait_until(live: &Connection, number: i64, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+fn wait_until(live: &Db, number: i64, now: Timestamp) -> Result<Option<Timestamp>, Error> {
     live.prepare_cached("DELETE FROM code_sends WHERE at <= ?")?.execute([now.minus(CODE_SPAN).0])?;
     let mut statement =
         live.prepare_cached("SELECT at FROM code_sends WHERE number_hash = ? ORDER BY at DESC LIMIT ?")?;
@@ -348,10 +348,10 @@ fn code_hash(vault: &Vault, id: SenderId, code: &str) -> i64 {
     vault.hash_in(HashPurpose::Code, &data)
 }
 
-fn must_exist(live: &Connection, vault: &Vault, scope: Option<AccountId>, id: SenderId) -> Result<SenderRow, Error> {
+fn must_exist(live: &Db, vault: &Vault, scope: Option<AccountId>, id: SenderId) -> Result<SenderRow, Error> {
     let mut statement = live.prepare_cached(&format!("{SELECT} WHERE id = ? AND deleted = 0"))?;
     let mut rows = statement.query([id.0])?;
-    let row = rows.next()?.map(|row| from_row(row, vault)).transpose()?;
+    let row = rows.next()?.map(|row| from_row(&row, vault)).transpose()?;
     row.filter(|row| scope.is_none_or(|scope| row.account == scope))
         .ok_or_else(|| Error::new(Kind::NotFound, "there is no such sender number"))
 }
@@ -368,6 +368,6 @@ fn from_row(row: &Row<'_>, vault: &Vault) -> Result<SenderRow, Error> {
         state: SenderState::parse(&state).ok_or_else(corrupt)?,
         protected: row.get(4)?,
         created: Timestamp(row.get(5)?),
-        verified: row.get::<_, Option<i64>>(6)?.map(Timestamp),
+        verified: row.get::<Option<i64>>(6)?.map(Timestamp),
     })
 }

@@ -28,12 +28,34 @@ use crate::writer::{self, Inbox, Job};
 /// Who is told about new runs.
 pub(crate) type RunSink = Box<dyn Fn(&[Run]) + Send + Sync>;
 
+/// Where the truth lies.
+pub(crate) enum Place {
+    /// Files of this process alone.
+    Files {
+        /// Where they are.
+        layout: Layout,
+        /// Search keys.
+        index: Arc<Index>,
+    },
+    /// One database of several processes.
+    #[cfg(feature = "mysql")]
+    Database {
+        /// What this process holds; none for one that only reads.
+        leases: Option<crate::my::Leases>,
+        /// Where history is read.
+        replica: Option<crate::my::Replica>,
+        /// Round trips.
+        trips: Arc<std::sync::atomic::AtomicU64>,
+        /// How to reach it.
+        address: crate::db::mysql::Address,
+    },
+}
+
 pub(crate) struct Inner {
-    pub(crate) layout: Layout,
+    pub(crate) place: Place,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) readers: Readers,
     pub(crate) hot: Readers,
-    pub(crate) index: Arc<Index>,
     pub(crate) ids: Arc<Mutex<IdGen>>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) metrics: Arc<Metrics>,
@@ -60,6 +82,10 @@ impl Store {
     /// # Errors
     /// `InUse` when another process has it; `Corrupt` when data is there but its key is not.
     pub fn open(options: Options) -> Result<Self, Error> {
+        #[cfg(feature = "mysql")]
+        if let Some(database) = options.database.clone() {
+            return crate::my::open(options, &database);
+        }
         open::open(options)
     }
 
@@ -68,6 +94,10 @@ impl Store {
     /// # Errors
     /// `NotFound` when there is no store; `Corrupt` when its key is missing.
     pub fn open_reading(options: Options) -> Result<Self, Error> {
+        #[cfg(feature = "mysql")]
+        if let Some(database) = options.database.clone() {
+            return crate::my::open_reading(options, &database);
+        }
         open::open_reading(options)
     }
 
@@ -110,7 +140,7 @@ impl Store {
     pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     {
         let done = self.write_as(false, work).await;
         self.inner.generation.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -131,7 +161,7 @@ impl Store {
     pub(crate) async fn write_as<T, F>(&self, urgent: bool, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     {
         let (unit, reply) = writer::call(work);
         self.inner.inbox.put(Job::Unit(unit), urgent).map_err(|(_, error)| error)?;
@@ -169,6 +199,7 @@ impl Store {
             message,
             idempotency,
             answer: Some(answer),
+            status: 202,
             reply: Some(reply),
             outcome: None,
             failed: None,
@@ -314,7 +345,17 @@ impl Store {
     /// # Errors
     /// As for [`Store::write`].
     pub async fn settle_claims(&self, policy: Arc<Policy>, limit: u32) -> Result<usize, Error> {
-        self.write_as(false, move |tx| recovery::settle_claims(tx, &policy, limit)).await
+        #[cfg(feature = "mysql")]
+        let lease = self.leases().map(crate::my::Leases::lease);
+        self.write_as(false, move |tx| {
+            #[cfg(feature = "mysql")]
+            if let Some(lease) = lease {
+                let alive = crate::my::fence_dead(tx.live, lease)?;
+                return recovery::settle_claims(tx, &policy, &alive, limit);
+            }
+            recovery::settle_claims(tx, &policy, &[], limit)
+        })
+        .await
     }
 
     /// Orphans after a number, for the start.
@@ -330,7 +371,11 @@ impl Store {
     /// # Errors
     /// `NotFound`; `Conflict("sent")` when it is too late.
     pub async fn cancel(&self, account: Option<AccountId>, id: i64) -> Result<(), Error> {
-        self.write_as(false, move |tx| sweep::cancel(tx, account, id)).await
+        let done = self.write_as(false, move |tx| sweep::cancel(tx, account, id)).await;
+        if let Some(account) = account {
+            self.wrote(account);
+        }
+        done
     }
 
     /// Ends waiting messages that are worthless by now. Answers how many.
@@ -352,10 +397,17 @@ impl Store {
     /// # Errors
     /// As for [`Store::write`].
     pub async fn clean(&self, orphans_before: Timestamp, staged_before: Timestamp) -> Result<usize, Error> {
-        let layout = self.inner.layout.clone();
         let from = *self.cleaned_to();
-        let slices =
-            self.read(move |reader| recovery::orphan_slices(&layout, &reader.live, from, staged_before)).await?;
+        let slices = match &self.inner.place {
+            Place::Files { layout, .. } => {
+                let layout = layout.clone();
+                self.read(move |reader| recovery::orphan_slices(&layout, &reader.live, from, staged_before)).await?
+            }
+            #[cfg(feature = "mysql")]
+            Place::Database { .. } => {
+                self.read(move |reader| crate::my::orphan_slices(&reader.live, from, staged_before)).await?
+            }
+        };
         let mut gone = slices.len();
         for slice in slices {
             self.write_as(false, move |tx| recovery::discard(tx, &[slice])).await?;
@@ -374,19 +426,15 @@ impl Store {
     /// # Errors
     /// As for [`Store::write`].
     pub async fn retire_days(&self, keep_from: Day) -> Result<Vec<Day>, Error> {
+        let days = match &self.inner.place {
+            Place::Files { layout, .. } => layout.days()?,
+            #[cfg(feature = "mysql")]
+            Place::Database { .. } => self.read(|reader| crate::my::days(&reader.live)).await?,
+        };
         let mut gone = Vec::new();
-        for day in self.inner.layout.days()?.into_iter().filter(|day| *day < keep_from) {
+        for day in days.into_iter().filter(|day| *day < keep_from) {
             while !self.write_as(false, move |tx| sweep::retire(tx, day)).await? {}
-            for path in [self.inner.layout.day(day), self.inner.layout.index(day)] {
-                for suffix in ["", "-wal", "-shm"] {
-                    let mut name = path.clone().into_os_string();
-                    name.push(suffix);
-                    match std::fs::remove_file(&name) {
-                        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-                        _ => {}
-                    }
-                }
-            }
+            self.drop_day(day).await?;
             gone.push(day);
         }
         if !gone.is_empty() {
@@ -397,12 +445,112 @@ impl Store {
         Ok(gone)
     }
 
+    async fn drop_day(&self, day: Day) -> Result<(), Error> {
+        match &self.inner.place {
+            Place::Files { layout, .. } => remove_files(layout, day),
+            #[cfg(feature = "mysql")]
+            Place::Database { .. } => self.aside(move |db| crate::my::drop_day(db, day)).await,
+        }
+    }
+
+    /// Makes room for the history of the next days, where that is done ahead of time.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn prepare_days(&self) -> Result<(), Error> {
+        match &self.inner.place {
+            Place::Files { .. } => Ok(()),
+            #[cfg(feature = "mysql")]
+            Place::Database { .. } => {
+                let now = self.inner.clock.now();
+                self.aside(move |db| crate::my::keep_partitions(db, now)).await
+            }
+        }
+    }
+
+    /// Works on a connection of its own, beside writer and readers: changes of the schema wait for others.
+    #[cfg(feature = "mysql")]
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&crate::db::Db) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Place::Database { address, .. } = &self.inner.place else {
+            return Err(Error::new(Kind::Unavailable, "there is no database"));
+        };
+        let address = address.clone();
+        let (reply, done) = oneshot::channel();
+        std::thread::Builder::new().name("store-aside".into()).spawn(move || {
+            let db = crate::db::mysql::Conn::new(address, None).map(crate::db::Db::from);
+            // Who asked may have gone.
+            let _ = reply.send(db.and_then(|db| work(&db)));
+        })?;
+        done.await.map_err(|_| Error::new(Kind::Unavailable, "the work aside ended early"))?
+    }
+
+    /// What this process holds of what several share; `None` on the embedded store, which belongs to one process.
+    #[cfg(feature = "mysql")]
+    pub fn leases(&self) -> Option<&crate::my::Leases> {
+        match &self.inner.place {
+            Place::Files { .. } => None,
+            Place::Database { leases, .. } => leases.as_ref(),
+        }
+    }
+
+    /// Round trips to the database so far.
+    pub fn round_trips(&self) -> u64 {
+        match &self.inner.place {
+            Place::Files { .. } => 0,
+            #[cfg(feature = "mysql")]
+            Place::Database { trips, .. } => trips.load(std::sync::atomic::Ordering::Relaxed),
+        }
+    }
+
     /// One message of an account (or of any) with its attempts.
     ///
     /// # Errors
     /// As for [`Store::read`].
     pub async fn message(&self, account: Option<AccountId>, id: i64) -> Result<Option<Found>, Error> {
-        self.read(move |reader| query::one(reader, account, id)).await
+        self.history(account, move |reader| query::one(reader, account, id)).await
+    }
+
+    fn search(&self) -> query::Search {
+        match &self.inner.place {
+            Place::Files { index, .. } => query::Search::Index(index.clone()),
+            #[cfg(feature = "mysql")]
+            Place::Database { .. } => query::Search::Tables,
+        }
+    }
+
+    /// Reads history: on a replica where there is one that has everything the account wrote.
+    async fn history<T, F>(&self, account: Option<AccountId>, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Reader) -> Result<T, Error> + Send + Sync + 'static,
+    {
+        #[cfg(feature = "mysql")]
+        if let (Place::Database { replica: Some(replica), .. }, Some(account)) = (&self.inner.place, account) {
+            let last = self.read(move |reader| claims::last_accept(&reader.live, account)).await?;
+            if replica.serves(account, last, self.inner.clock.now()).await {
+                let work = Arc::new(work);
+                let there = work.clone();
+                match replica.readers().read(move |reader| there(reader)).await {
+                    Err(error) if error.kind() == Kind::Unavailable || error.kind() == Kind::Lost => replica.is_away(),
+                    answered => return answered,
+                }
+                return self.read(move |reader| work(reader)).await;
+            }
+        }
+        let _ = account;
+        self.read(work).await
+    }
+
+    /// An account wrote something else than a message: for a while it reads where that is.
+    pub fn wrote(&self, account: AccountId) {
+        #[cfg(feature = "mysql")]
+        if let Place::Database { replica: Some(replica), .. } = &self.inner.place {
+            replica.wrote(account);
+        }
+        let _ = account;
     }
 
     /// A page of messages.
@@ -410,8 +558,9 @@ impl Store {
     /// # Errors
     /// As for [`Store::read`].
     pub async fn page(&self, filter: Filter) -> Result<FoundPage, Error> {
-        let index = self.inner.index.clone();
-        self.read(move |reader| query::page(reader, &index, &filter)).await
+        let search = self.search();
+        let account = filter.account;
+        self.history(account, move |reader| query::page(reader, &search, &filter)).await
     }
 
     /// Attempts that are or were unknown, newest first.
@@ -434,7 +583,7 @@ impl Store {
     pub async fn unknown_open(&self) -> Result<u64, Error> {
         self.read(|reader| {
             let mut open = reader.live.prepare_cached("SELECT COUNT(*) FROM unknown_attempts WHERE resolved = 0")?;
-            Ok(open.query_row([], |row| row.get::<_, i64>(0))?.unsigned_abs())
+            Ok(open.query_row((), |row| row.get::<i64>(0))?.unsigned_abs())
         })
         .await
     }
@@ -473,15 +622,33 @@ impl Store {
         }
     }
 
+    /// Stops as a process does that is killed: nothing is freed. For tests of what others do then.
+    #[cfg(feature = "mysql")]
+    #[doc(hidden)]
+    pub fn abandon(&self) {
+        if let Some(leases) = self.leases() {
+            leases.abandon();
+        }
+        self.close();
+    }
+
     /// Writes what waits, stops the threads and gives the directory free.
     pub fn close(&self) {
         self.inner.inbox.close();
         self.inner.readers.close();
         self.inner.hot.close();
+        #[cfg(feature = "mysql")]
+        if let Place::Database { replica: Some(replica), .. } = &self.inner.place {
+            replica.close();
+        }
         let threads = self.inner.threads.lock().map(|mut t| std::mem::take(&mut *t)).unwrap_or_default();
         for thread in threads {
             // A thread that panicked has said so on stderr.
             let _ = thread.join();
+        }
+        #[cfg(feature = "mysql")]
+        if let Some(leases) = self.leases() {
+            leases.close();
         }
         if let Ok(mut lock) = self.inner.lock.lock() {
             lock.take();
@@ -495,6 +662,20 @@ impl Drop for Inner {
         self.readers.close();
         self.hot.close();
     }
+}
+
+fn remove_files(layout: &Layout, day: Day) -> Result<(), Error> {
+    for path in [layout.day(day), layout.index(day)] {
+        for suffix in ["", "-wal", "-shm"] {
+            let mut name = path.clone().into_os_string();
+            name.push(suffix);
+            match std::fs::remove_file(&name) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Look-ups of the receipt path.

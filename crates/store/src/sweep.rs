@@ -3,8 +3,10 @@
 use bongsu_domain::id::id_day;
 use bongsu_domain::{AccountId, Code, Day, Status, Timestamp};
 
+use crate::accept;
 use crate::changes::{self, Final};
 use crate::claims::DueKind;
+use crate::db::Db;
 use crate::error::{Error, Kind};
 use crate::rows::{self, MessageRow};
 use crate::tx::Tx;
@@ -20,7 +22,7 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, account: Option<AccountId>, id: i64) -> Re
     let not_found = || Error::new(Kind::NotFound, "no such message");
     let run =
         rows::run_of(tx.live, id)?.filter(|run| account.is_none_or(|a| a == run.account)).ok_or_else(not_found)?;
-    let row = rows::by_id(&tx.days.get(id_day(id))?.db, id)?.ok_or_else(not_found)?;
+    let row = rows::by_id(tx.day(id_day(id))?, id)?.ok_or_else(not_found)?;
     let too_late = || Error::new(Kind::Conflict("sent"), "the message has left or is leaving");
     if row.status != Status::Queued {
         return Err(too_late());
@@ -41,7 +43,7 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, account: Option<AccountId>, id: i64) -> Re
 pub(crate) fn expire_run(tx: &mut Tx<'_>, first: i64) -> Result<u32, Error> {
     let Some(run) = rows::run_of(tx.live, first)?.filter(|run| run.first == first) else { return Ok(0) };
     let from = run.first + i64::from(run.next);
-    let waiting = rows::in_range(&tx.days.get(id_day(first))?.db, from, run.last())?;
+    let waiting = rows::in_range(tx.day(id_day(first))?, from, run.last())?;
     let now = tx.now.millis();
     let mut ended = 0;
     let mut earliest = i64::MAX;
@@ -76,7 +78,7 @@ fn finish_waiting(tx: &mut Tx<'_>, row: &MessageRow, status: Status, code: Code)
 }
 
 /// First ids of waiting runs that hold something worthless by now.
-pub(crate) fn overdue_runs(live: &rusqlite::Connection, now: Timestamp, limit: u32) -> Result<Vec<i64>, Error> {
+pub(crate) fn overdue_runs(live: &Db, now: Timestamp, limit: u32) -> Result<Vec<i64>, Error> {
     let mut statement = live.prepare_cached("SELECT first FROM backlog WHERE expires <= ? LIMIT ?")?;
     let found = statement.query_map((now.millis(), limit), |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(found)
@@ -84,46 +86,38 @@ pub(crate) fn overdue_runs(live: &rusqlite::Connection, now: Timestamp, limit: u
 
 /// Removes keys and orphans that are over their time. Answers how many rows went.
 pub(crate) fn clean(tx: &mut Tx<'_>, orphans_before: Timestamp) -> Result<usize, Error> {
-    let mut gone = tx
+    let gone = accept::clean(tx.live, tx.now.millis(), CLEAN_MAX)?;
+    let orphans: Vec<i64> = tx
         .live
-        .prepare_cached("DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE expires < ? ORDER BY expires LIMIT ?)")?
-        .execute((tx.now.millis(), CLEAN_MAX))?;
-    gone += tx
-        .live
-        .prepare_cached("DELETE FROM orphan_receipts WHERE seq IN (SELECT seq FROM orphan_receipts WHERE at < ? ORDER BY seq LIMIT ?)")?
-        .execute((orphans_before.micros(), CLEAN_MAX))?;
-    Ok(gone)
+        .prepare_cached("SELECT seq FROM orphan_receipts WHERE at < ? ORDER BY seq LIMIT ?")?
+        .query_map((orphans_before.micros(), CLEAN_MAX), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(gone + tx.live.delete_in("DELETE FROM orphan_receipts WHERE seq", &orphans)?)
 }
 
 /// What a day still needs before its file may go, in small units; `true` when it is done.
 pub(crate) fn retire(tx: &mut Tx<'_>, day: Day) -> Result<bool, Error> {
     let (from, to) = day_range(day);
     let mut gone = 0;
-    for (table, key) in
-        [("runs", "first"), ("requests", "id"), ("due", "id"), ("unknown_attempts", "id"), ("parked", "id")]
-    {
-        let open = if table == "runs" {
-            tx.live.prepare_cached("DELETE FROM backlog WHERE first BETWEEN ? AND ?")?.execute((from, to))?;
-            CLEAN_MAX
-        } else {
-            CLEAN_MAX
-        };
-        gone += tx
+    tx.live.execute("DELETE FROM backlog WHERE first BETWEEN ? AND ?", (from, to))?;
+    for (table, key, id) in [
+        ("runs", "first", "first"),
+        ("requests", "id", "id"),
+        ("due", "id", "id"),
+        ("unknown_attempts", "id", "id"),
+        ("parked", "id", "id"),
+        ("client_refs", "`key`", "id"),
+    ] {
+        let over: Vec<i64> = tx
             .live
-            .prepare_cached(&format!(
-                "DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {key} BETWEEN ? AND ? LIMIT ?)"
-            ))?
-            .execute((from, to, open))?;
+            .prepare_cached(&format!("SELECT {key} FROM {table} WHERE {id} BETWEEN ? AND ? LIMIT ?"))?
+            .query_map((from, to, CLEAN_MAX), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        gone +=
+            tx.live.delete_in(&format!("DELETE FROM {table} WHERE {id} BETWEEN {from} AND {to} AND {key}"), &over)?;
     }
-    gone += tx
-        .live
-        .prepare_cached(
-            "DELETE FROM client_refs WHERE key IN (SELECT key FROM client_refs WHERE id BETWEEN ? AND ? LIMIT ?)",
-        )?
-        .execute((from, to, CLEAN_MAX))?;
     if gone == 0 {
-        tx.days.close(day);
-        tx.days.index().forget(day);
+        tx.close_day(day);
     }
     Ok(gone == 0)
 }

@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use bongsu_domain::{AccountId, Day, IdGen, Timestamp, Unit};
-use rusqlite::Connection;
-
+use crate::db::Db;
 use crate::error::{Error, Kind};
 use crate::files::{self, Layout};
-use crate::index::Index;
+use crate::index::{Index, Keys};
 use crate::migrate;
 use crate::rows::Run;
 use crate::wal::Wal;
 use crate::wallet;
+use bongsu_domain::{AccountId, Day, IdGen, Timestamp, Unit};
 
 /// Day files that stay open for writing; more than two only around midnight and for late receipts.
 const DAYS_OPEN_MAX: usize = 8;
 
 /// One open day file.
 pub(crate) struct DayFile {
-    pub(crate) db: Connection,
+    pub(crate) db: Db,
     pub(crate) wal: Arc<Wal>,
     open: bool,
     /// Row changes of this connection before the open transaction.
@@ -31,7 +30,7 @@ pub(crate) struct DayFile {
 impl DayFile {
     /// Rows that the open transaction changed.
     fn written(&self) -> u64 {
-        self.db.total_changes() - self.begun_at
+        total_changes(&self.db) - self.begun_at
     }
 
     /// Money this commit gives back to an account.
@@ -53,18 +52,13 @@ impl Days {
         Self { layout, files: BTreeMap::new(), index, pages_max }
     }
 
-    /// The search keys that go with the messages.
-    pub(crate) fn index(&self) -> &Index {
-        &self.index
-    }
-
     /// The file of a day within the open transaction.
     pub(crate) fn get(&mut self, day: Day) -> Result<&mut DayFile, Error> {
         let file = self.peek(day)?;
         if !file.open {
-            file.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            file.db.execute("BEGIN IMMEDIATE", ())?;
             file.open = true;
-            file.begun_at = file.db.total_changes();
+            file.begun_at = total_changes(&file.db);
         }
         Ok(file)
     }
@@ -78,8 +72,9 @@ impl Days {
             if let Some(pages) = self.pages_max {
                 db.pragma_update(None, "max_page_count", pages)?;
             }
+            let db = Db::from(db);
             let settle_next: i64 =
-                db.query_row("SELECT COALESCE(MAX(seq), 0) + 1 FROM settles", [], |row| row.get(0))?;
+                db.query_row("SELECT COALESCE(MAX(seq), 0) + 1 FROM settles", (), |row| row.get(0))?;
             self.files
                 .insert(day, DayFile { db, wal, open: false, begun_at: 0, settle_next, refunds: BTreeMap::new() });
         }
@@ -107,7 +102,7 @@ impl Days {
     /// Rows that the open group commit changed; `None` when a failed statement ended the transaction of a file.
     pub(crate) fn written(&self) -> Option<u64> {
         let mut open = self.files.values().filter(|file| file.open);
-        open.try_fold(0, |sum, file| (!file.db.is_autocommit()).then(|| sum + file.written()))
+        open.try_fold(0, |sum, file| (!ended(&file.db)).then(|| sum + file.written()))
     }
 
     /// Commits every open day file and returns what the ledger has to book, and how many rows changed.
@@ -125,7 +120,7 @@ impl Days {
                 }
             }
             rows += file.written();
-            file.db.prepare_cached("COMMIT")?.execute([])?;
+            file.db.execute("COMMIT", ())?;
             file.open = false;
             file.settle_next += i64::from(!file.refunds.is_empty());
             file.refunds.clear();
@@ -136,7 +131,7 @@ impl Days {
     fn rollback(&mut self) {
         for file in self.files.values_mut().filter(|file| file.open) {
             // A failed statement may have ended the transaction already; then there is nothing left to roll back.
-            let _ = file.db.execute_batch("ROLLBACK");
+            let _ = file.db.execute("ROLLBACK", ());
             file.open = false;
             file.refunds.clear();
         }
@@ -154,7 +149,7 @@ struct Settle {
 
 /// The writer's files between commits.
 pub(crate) struct Files {
-    pub(crate) live: Connection,
+    pub(crate) live: Db,
     pub(crate) wal: Arc<Wal>,
     pub(crate) days: Days,
     pub(crate) ids: Arc<Mutex<IdGen>>,
@@ -170,14 +165,26 @@ pub(crate) struct Files {
 
 /// What units of one group commit work with.
 pub struct Tx<'a> {
-    /// The live file.
-    pub live: &'a Connection,
+    /// What lives as long as the installation.
+    pub live: &'a Db,
     /// When this group commit began.
     pub now: Timestamp,
-    pub(crate) days: &'a mut Days,
+    pub(crate) history: History<'a>,
     pub(crate) fresh: &'a mut Vec<Run>,
-    ids: &'a Mutex<IdGen>,
+    pub(crate) ids: &'a Mutex<IdGen>,
 }
+
+/// Where messages lie.
+pub(crate) enum History<'a> {
+    /// One file a day, which commits before the live file.
+    Files(&'a mut Days),
+    /// Partitions of the same database.
+    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "the embedded store has files"))]
+    Tables(&'a mut Refunds),
+}
+
+/// Money that a commit gives back, by day of accept, account and unit.
+pub(crate) type Refunds = BTreeMap<(Day, i64, u8), i64>;
 
 impl Tx<'_> {
     /// One id.
@@ -192,6 +199,56 @@ impl Tx<'_> {
     pub(crate) fn new_ids(&mut self, count: u32) -> Result<i64, Error> {
         block(self.ids, self.now, count)
     }
+
+    /// Messages of a day, within this commit.
+    pub(crate) fn day(&mut self, day: Day) -> Result<&Db, Error> {
+        match &mut self.history {
+            History::Files(days) => Ok(&days.get(day)?.db),
+            History::Tables(_) => Ok(self.live),
+        }
+    }
+
+    /// Messages of a day, for a look before anything is written.
+    pub(crate) fn peek_day(&mut self, day: Day) -> Result<&Db, Error> {
+        match &mut self.history {
+            History::Files(days) => Ok(&days.peek(day)?.db),
+            History::Tables(_) => Ok(self.live),
+        }
+    }
+
+    /// Money this commit gives back to an account for a message of that day.
+    pub(crate) fn refund(&mut self, day: Day, account: AccountId, unit: Unit, amount: i64) -> Result<(), Error> {
+        match &mut self.history {
+            History::Files(days) => days.get(day)?.refund(account, unit, amount),
+            History::Tables(refunds) => *refunds.entry((day, account.0, unit as u8)).or_default() += amount,
+        }
+        Ok(())
+    }
+
+    /// Search keys of new messages. Tables have an index of their own.
+    pub(crate) fn searchable(&mut self, day: Day, keys: impl IntoIterator<Item = Keys>) {
+        if let History::Files(days) = &mut self.history {
+            days.index.add(day, keys);
+        }
+    }
+
+    /// Nothing of a day is needed any more.
+    pub(crate) fn close_day(&mut self, day: Day) {
+        if let History::Files(days) = &mut self.history {
+            days.close(day);
+            days.index.forget(day);
+        }
+    }
+}
+
+/// Rows that a file's connection ever changed.
+pub(crate) fn total_changes(db: &Db) -> u64 {
+    db.lite().map_or(0, rusqlite::Connection::total_changes)
+}
+
+/// Whether no transaction of a file is open: a failed statement may have ended it.
+pub(crate) fn ended(db: &Db) -> bool {
+    db.lite().is_some_and(rusqlite::Connection::is_autocommit)
 }
 
 /// Contiguous ids, or a refusal while the clock is behind.
@@ -201,24 +258,29 @@ pub(crate) fn block(ids: &Mutex<IdGen>, now: Timestamp, count: u32) -> Result<i6
 }
 
 impl Files {
-    pub(crate) fn new(mut live: Connection, days: Days, ids: Arc<Mutex<IdGen>>) -> Result<Self, Error> {
-        let wal = Wal::watch(&mut live)?;
-        Ok(Self { live, wal, days, ids, fresh: Vec::new(), row_writes: 0, begun_at: 0, behind: true })
+    pub(crate) fn new(live: Db, wal: Arc<Wal>, days: Days, ids: Arc<Mutex<IdGen>>) -> Self {
+        Self { live, wal, days, ids, fresh: Vec::new(), row_writes: 0, begun_at: 0, behind: true }
     }
 
     /// Opens the group commit.
     pub(crate) fn begin(&mut self, now: Timestamp) -> Result<Tx<'_>, Error> {
-        self.live.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        self.begun_at = self.live.total_changes();
+        self.live.execute("BEGIN IMMEDIATE", ())?;
+        self.begun_at = total_changes(&self.live);
         if self.behind {
             book_missing(&self.live, &self.days.layout, now)?;
         }
-        Ok(Tx { live: &self.live, now, days: &mut self.days, fresh: &mut self.fresh, ids: &self.ids })
+        Ok(Tx {
+            live: &self.live,
+            now,
+            history: History::Files(&mut self.days),
+            fresh: &mut self.fresh,
+            ids: &self.ids,
+        })
     }
 
     /// Runs on in the open group commit.
     pub(crate) fn tx(&mut self, now: Timestamp) -> Tx<'_> {
-        Tx { live: &self.live, now, days: &mut self.days, fresh: &mut self.fresh, ids: &self.ids }
+        Tx { live: &self.live, now, history: History::Files(&mut self.days), fresh: &mut self.fresh, ids: &self.ids }
     }
 
     /// Makes everything durable: the day files first, so that a crash in between leaves rows that do not exist yet and
@@ -230,9 +292,9 @@ impl Files {
         for settle in &settles {
             book(&self.live, settle, now)?;
         }
-        self.live.prepare_cached("COMMIT")?.execute([])?;
+        self.live.execute("COMMIT", ())?;
         self.behind = false;
-        self.row_writes += rows + (self.live.total_changes() - self.begun_at);
+        self.row_writes += rows + (total_changes(&self.live) - self.begun_at);
         crate::faults::point("after-live");
         Ok(())
     }
@@ -240,14 +302,14 @@ impl Files {
     pub(crate) fn rollback(&mut self) {
         self.fresh.clear();
         self.days.rollback();
-        if !self.live.is_autocommit() {
-            let _ = self.live.execute_batch("ROLLBACK");
+        if !ended(&self.live) {
+            let _ = self.live.execute("ROLLBACK", ());
         }
         self.behind = true;
     }
 }
 
-fn book(live: &Connection, settle: &Settle, now: Timestamp) -> Result<(), Error> {
+fn book(live: &Db, settle: &Settle, now: Timestamp) -> Result<(), Error> {
     let unit =
         Unit::from_u8(settle.unit).ok_or_else(|| Error::new(Kind::Corrupt, "settle row with an unknown unit"))?;
     let cause = format!("settle:{}:{}", settle.day, settle.seq);
@@ -261,14 +323,14 @@ fn book(live: &Connection, settle: &Settle, now: Timestamp) -> Result<(), Error>
 }
 
 /// Books the settle rows that a crash left between a day file and the live file.
-fn book_missing(live: &Connection, layout: &Layout, now: Timestamp) -> Result<(), Error> {
+fn book_missing(live: &Db, layout: &Layout, now: Timestamp) -> Result<(), Error> {
     for day in layout.days()? {
         let booked: i64 = live
             .prepare_cached("SELECT COALESCE(MAX(settle), 0) FROM booked WHERE day = ?")?
             .query_row([day.0], |row| row.get(0))?;
-        let db = files::open_reader(&layout.day(day))?;
+        let db = Db::from(files::open_reader(&layout.day(day))?);
         let rows: Vec<Settle> = db
-            .prepare("SELECT seq, account, unit, amount FROM settles WHERE seq > ? ORDER BY seq")?
+            .prepare_cached("SELECT seq, account, unit, amount FROM settles WHERE seq > ? ORDER BY seq")?
             .query_map([booked], |row| {
                 Ok(Settle { day, seq: row.get(0)?, account: row.get(1)?, unit: row.get(2)?, amount: row.get(3)? })
             })?

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{digest, hmac, rand};
-use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::db::{Db, OptionalExtension, params};
 use crate::error::{Error, Kind};
 
 mod file;
@@ -228,10 +228,10 @@ impl HashKey {
 ///
 /// # Errors
 /// `Corrupt` when the key file is another one, or lacks a key that sealed data.
-pub fn check(live: &Connection, vault: &Vault) -> Result<(), Error> {
+pub fn check(live: &Db, vault: &Vault) -> Result<(), Error> {
     let hash = vault.hash(KNOWN);
     let mut used = live.prepare_cached("SELECT key_id, sealed, hash FROM vault_keys ORDER BY key_id")?;
-    let mut rows = used.query([])?;
+    let mut rows = used.query(())?;
     while let Some(row) = rows.next()? {
         let (id, sealed, known): (u8, Vec<u8>, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let same = vault.open(&sealed).is_ok_and(|plain| plain == KNOWN) && known == hash;
@@ -411,8 +411,9 @@ mod tests {
 
     #[test]
     fn another_key_file_is_noticed_at_start() {
-        let live = Connection::open_in_memory().unwrap();
+        let live = rusqlite::Connection::open_in_memory().unwrap();
         live.execute_batch(include_str!("../migrations/sqlite/live/0002_admin.sql")).unwrap();
+        let live = Db::from(live);
         let (dir, right) = vault();
         check(&live, &right).unwrap();
         check(&live, &right).unwrap();

@@ -1,9 +1,11 @@
 //! The wallet: an append-only ledger, and beside it a balance that the same transaction keeps (design D10).
 
 use bongsu_domain::{AccountId, Timestamp, Unit};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
 use crate::accounts;
+use crate::db::dialect::Kind::{Int, Text};
+use crate::db::dialect::Many;
+use crate::db::{Db, OptionalExtension, Row, Value, int, params};
 use crate::error::{Error, Kind};
 use crate::{PAGE_MAX, Store};
 
@@ -42,7 +44,7 @@ pub type Mismatch = (AccountId, Unit, i64, i64);
 /// `NoBalance` when less is there; nothing is changed then. `Conflict("cause")` when the cause moved another amount
 /// before. `Invalid("amount")` below 0 or above [`MAX_AMOUNT`].
 pub fn charge(
-    live: &Connection,
+    live: &Db,
     account: AccountId,
     unit: Unit,
     amount: i64,
@@ -52,26 +54,49 @@ pub fn charge(
     if amount == 0 {
         return Ok(());
     }
-    check_amount(amount)?;
-    // The entry first: its unique cause refuses a repetition before anything has changed.
-    let inserted = live
-        .prepare_cached(
-            "INSERT INTO ledger (account, unit, amount, balance, cause, at) \
-             SELECT account, unit, ?, amount - ?, ?, ? FROM balances WHERE account = ? AND unit = ? AND amount >= ?",
-        )?
-        .execute(params![-amount, amount, cause, now.0, account.0, unit as u8, amount]);
-    match inserted {
-        Ok(1) => {
-            live.prepare_cached("UPDATE balances SET amount = amount - ? WHERE account = ? AND unit = ?")?
-                .execute(params![amount, account.0, unit as u8])?;
-            Ok(())
+    charge_all(live, account, unit, &[(cause.to_owned(), amount)], now)
+}
+
+static ENTRIES: Many = Many::new(
+    "INSERT INTO ledger (account, unit, amount, balance, cause, at) VALUES {(v_account, v_unit, v_amount, v_balance, v_cause, v_at)}",
+    &[("v_account", Int), ("v_unit", Int), ("v_amount", Int), ("v_balance", Int), ("v_cause", Text), ("v_at", Int)],
+);
+
+/// Takes several amounts from one balance, each once per cause: all of them, or an error. The balance is locked from here
+/// to the commit, so this comes last in a transaction.
+pub(crate) fn charge_all(
+    live: &Db,
+    account: AccountId,
+    unit: Unit,
+    charges: &[(String, i64)],
+    now: Timestamp,
+) -> Result<(), Error> {
+    charges.iter().try_for_each(|(_, amount)| check_amount(*amount))?;
+    let before = row_of_balance(live, account, unit)?.unwrap_or(0);
+    let sum: i64 = charges.iter().map(|(_, amount)| amount).sum();
+    if before < sum {
+        if let [(cause, amount)] = charges
+            && let Some(first) = by_cause(live, account, unit, cause)?
+        {
+            return same_amount(&first, -amount);
         }
-        Ok(_) => match by_cause(live, account, unit, cause)? {
-            Some(first) => same_amount(&first, -amount),
-            None => Err(Error::new(Kind::NoBalance, format!("the {} balance is below {amount}", unit.as_str()))),
-        },
-        Err(e) => same_amount(&repeated(live, account, unit, cause, e)?, -amount),
+        return Err(Error::new(Kind::NoBalance, format!("the {} balance is below {sum}", unit.as_str())));
     }
+    let mut balance = before;
+    let entries: Vec<_> = charges
+        .iter()
+        .map(|(cause, amount)| {
+            balance -= amount;
+            [int(account.0), int(unit as u8), int(-amount), int(balance), Value::Text(cause), int(now.0)]
+        })
+        .collect();
+    // The entries first: a unique cause refuses a repetition before anything has changed.
+    if let Err(error) = live.many(&ENTRIES, entries) {
+        let [(cause, amount)] = charges else { return Err(error) };
+        return same_amount(&repeated(live, account, unit, cause, error)?, -amount);
+    }
+    live.execute("UPDATE balances SET amount = ? WHERE account = ? AND unit = ?", (balance, account.0, unit as u8))?;
+    Ok(())
 }
 
 /// Adds `amount` to a balance, once per cause, and answers the entry: the first one when the cause is repeated.
@@ -80,7 +105,7 @@ pub fn charge(
 /// `Conflict("cause")` when the cause moved another amount before; `Invalid("amount")` outside 1 to [`MAX_AMOUNT`] or
 /// when the balance would no longer fit.
 pub fn credit(
-    live: &Connection,
+    live: &Db,
     account: AccountId,
     unit: Unit,
     amount: i64,
@@ -101,35 +126,36 @@ pub fn credit(
         same_amount(&first, amount)?;
         return Ok(first);
     }
-    let seq = live.last_insert_rowid();
+    let seq = live.last_insert_id();
     let sql = match before {
         Some(_) => "UPDATE balances SET amount = ? WHERE account = ? AND unit = ?",
         None => "INSERT INTO balances (amount, account, unit) VALUES (?, ?, ?)",
     };
-    live.prepare_cached(sql)?.execute(params![balance, account.0, unit as u8])?;
+    live.prepare_cached(sql)?.execute((balance, account.0, unit as u8))?;
     Ok(Entry { seq, account, unit, amount, balance, cause: cause.to_owned(), at: now })
 }
 
-/// What is left of a unit; 0 when it was never used.
+/// What is left of a unit; 0 when it was never used. It locks nothing: it may be less when it is charged.
 ///
 /// # Errors
 /// Only those of the file.
-pub fn balance(live: &Connection, account: AccountId, unit: Unit) -> Result<i64, Error> {
-    Ok(row_of_balance(live, account, unit)?.unwrap_or(0))
+pub fn balance(live: &Db, account: AccountId, unit: Unit) -> Result<i64, Error> {
+    let sql = "SELECT amount FROM balances WHERE account = ? AND unit = ?";
+    Ok(live.query_row(sql, (account.0, unit as u8), |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
 /// Balances that differ from the sum of their entries, or lack one of the two. Empty is right.
 ///
 /// # Errors
 /// Only those of the file.
-pub fn mismatches(live: &Connection) -> Result<Vec<Mismatch>, Error> {
-    let mut statement = live.prepare(
-        "SELECT account, unit, SUM(balance), SUM(moved) FROM ( \
+pub fn mismatches(live: &Db) -> Result<Vec<Mismatch>, Error> {
+    let mut statement = live.prepare_cached(
+        "SELECT account, unit, CAST(SUM(balance) AS SIGNED), CAST(SUM(moved) AS SIGNED) FROM ( \
            SELECT account, unit, amount AS balance, 0 AS moved FROM balances \
            UNION ALL SELECT account, unit, 0, SUM(amount) FROM ledger GROUP BY account, unit) AS both_sides \
          GROUP BY account, unit HAVING SUM(balance) <> SUM(moved) ORDER BY account, unit",
     )?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(())?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push((AccountId(row.get(0)?), unit_of(row.get(1)?)?, row.get(2)?, row.get(3)?));
@@ -199,7 +225,7 @@ pub async fn entries(
                 statement.query(params![account.0, before.unwrap_or(i64::MAX), unit, unit, limit.min(PAGE_MAX)])?;
             let mut page = Vec::new();
             while let Some(row) = rows.next()? {
-                page.push(entry(row)?);
+                page.push(entry(&row)?);
             }
             Ok(page)
         })
@@ -224,31 +250,25 @@ fn same_amount(first: &Entry, amount: i64) -> Result<(), Error> {
 }
 
 /// The entry that made an insert fail, or the failure itself when it had another reason.
-fn repeated(
-    live: &Connection,
-    account: AccountId,
-    unit: Unit,
-    cause: &str,
-    error: rusqlite::Error,
-) -> Result<Entry, Error> {
-    if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+fn repeated(live: &Db, account: AccountId, unit: Unit, cause: &str, error: Error) -> Result<Entry, Error> {
+    if matches!(error.kind(), Kind::Conflict(_))
         && let Some(first) = by_cause(live, account, unit, cause)?
     {
         return Ok(first);
     }
-    Err(error.into())
+    Err(error)
 }
 
-fn by_cause(live: &Connection, account: AccountId, unit: Unit, cause: &str) -> Result<Option<Entry>, Error> {
+fn by_cause(live: &Db, account: AccountId, unit: Unit, cause: &str) -> Result<Option<Entry>, Error> {
     let mut statement =
         live.prepare_cached(&format!("SELECT {COLUMNS} FROM ledger WHERE account = ? AND unit = ? AND cause = ?"))?;
     let mut rows = statement.query(params![account.0, unit as u8, cause])?;
-    rows.next()?.map(entry).transpose()
+    rows.next()?.map(|row| entry(&row)).transpose()
 }
 
-fn row_of_balance(live: &Connection, account: AccountId, unit: Unit) -> Result<Option<i64>, Error> {
+fn row_of_balance(live: &Db, account: AccountId, unit: Unit) -> Result<Option<i64>, Error> {
     Ok(live
-        .prepare_cached("SELECT amount FROM balances WHERE account = ? AND unit = ?")?
+        .prepare_cached("SELECT amount FROM balances WHERE account = ? AND unit = ? /* lock */")?
         .query_row(params![account.0, unit as u8], |row| row.get(0))
         .optional()?)
 }

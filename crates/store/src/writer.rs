@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::accept::{self, Single};
 use crate::error::{Error, Kind};
 use crate::metrics::Metrics;
-use crate::tx::{Files, Tx};
+use crate::tx::{Files, Tx, ended};
 
 /// How long units are gathered into one commit. `auth` units go first into the next one.
 const GROUP_TIME: Duration = Duration::from_millis(4);
@@ -23,7 +23,7 @@ const SAVEPOINT: &str = "SAVEPOINT unit";
 
 /// Something that becomes part of a group commit.
 pub(crate) trait Unit: Send {
-    /// Does the work inside the open transaction. An error undoes only this unit's changes to the live file; a unit must
+    /// Does the work inside the open transaction; again when the transaction has to be run again. An error undoes only this unit's changes to the live file; a unit must
     /// not touch a day file before everything that may refuse it is behind it.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Error>;
     /// Called when the commit is durable, or failed.
@@ -85,6 +85,28 @@ impl Inbox {
         self.ready.notify_one();
     }
 
+    /// Whether nothing more is taken.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Answers everything that waits with an error.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn refuse_waiting(&self, error: &Error) {
+        let jobs: Vec<Job> = {
+            let mut waiting = self.lock();
+            let urgent = std::mem::take(&mut waiting.urgent);
+            urgent.into_iter().chain(std::mem::take(&mut waiting.normal)).collect()
+        };
+        for job in jobs {
+            match job {
+                Job::Single(single) => single.done(Err(error.clone())),
+                Job::Unit(unit) => unit.done(Err(error.clone())),
+            }
+        }
+    }
+
     /// Holds the writer before its next commit, or lets it go: the fault wrapper of tests.
     pub(crate) fn hold(&self, held: bool) {
         self.lock().held = held;
@@ -92,7 +114,7 @@ impl Inbox {
     }
 
     /// Waits for the first job; `None` when closed and empty.
-    fn first(&self) -> Option<Job> {
+    pub(crate) fn first(&self) -> Option<Job> {
         let mut waiting = self.lock();
         loop {
             if !waiting.held {
@@ -107,7 +129,7 @@ impl Inbox {
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    pub(crate) fn next(&self) -> Option<Job> {
         let mut waiting = self.lock();
         waiting.urgent.pop_front().or_else(|| waiting.normal.pop_front())
     }
@@ -115,19 +137,18 @@ impl Inbox {
 
 /// A closure as a unit.
 struct Call<F, T> {
-    work: Option<F>,
+    work: F,
     result: Option<Result<T, Error>>,
     reply: Option<oneshot::Sender<Result<T, Error>>>,
 }
 
 impl<F, T> Unit for Call<F, T>
 where
-    F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send,
+    F: FnMut(&mut Tx<'_>) -> Result<T, Error> + Send,
     T: Send,
 {
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Error> {
-        let Some(work) = self.work.take() else { return Ok(()) };
-        let result = work(tx);
+        let result = (self.work)(tx);
         let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
         self.result = Some(result);
         outcome
@@ -149,11 +170,11 @@ where
 /// Wraps a closure; the receiver gets its result once it is durable.
 pub(crate) fn call<T, F>(work: F) -> (Box<dyn Unit>, oneshot::Receiver<Result<T, Error>>)
 where
-    F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     T: Send + 'static,
 {
     let (reply, receiver) = oneshot::channel();
-    (Box::new(Call { work: Some(work), result: None, reply: Some(reply) }), receiver)
+    (Box::new(Call { work, result: None, reply: Some(reply) }), receiver)
 }
 
 /// The writer thread.
@@ -197,7 +218,7 @@ impl Writer {
                     let ran = outcome.clone().and_then(|()| self.run_unit(unit.as_mut(), now));
                     if let Err(error) = &ran
                         && outcome.is_ok()
-                        && (self.files.live.is_autocommit() || self.files.days.written() != before)
+                        && (ended(&self.files.live) || self.files.days.written() != before)
                     {
                         outcome = Err(undone(error));
                     }
@@ -218,17 +239,17 @@ impl Writer {
     }
 
     fn run_unit(&mut self, unit: &mut dyn Unit, now: Timestamp) -> Result<(), Error> {
-        self.files.live.prepare_cached(SAVEPOINT)?.execute([])?;
+        self.files.live.execute(SAVEPOINT, ())?;
         let runs = self.files.fresh.len();
         let ran = unit.run(&mut self.files.tx(now));
         if ran.is_err() {
             self.files.fresh.truncate(runs);
         }
-        if !self.files.live.is_autocommit() {
+        if !ended(&self.files.live) {
             if ran.is_err() {
-                self.files.live.prepare_cached("ROLLBACK TO unit")?.execute([])?;
+                self.files.live.execute("ROLLBACK TO unit", ())?;
             }
-            self.files.live.prepare_cached("RELEASE unit")?.execute([])?;
+            self.files.live.execute("RELEASE unit", ())?;
         }
         ran
     }
@@ -245,18 +266,27 @@ fn undone(error: &Error) -> Error {
 
 /// The jobs of one commit.
 #[derive(Default)]
-struct Group {
+pub(crate) struct Group {
     #[allow(clippy::vec_box, reason = "they come boxed through the line, and are sorted")]
-    singles: Vec<Box<Single>>,
-    units: Vec<(Box<dyn Unit>, Result<(), Error>)>,
+    pub(crate) singles: Vec<Box<Single>>,
+    pub(crate) units: Vec<(Box<dyn Unit>, Result<(), Error>)>,
 }
 
 impl Group {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.singles.len() + self.units.len()
     }
 
-    fn answer(self, committed: Result<(), Error>) {
+    /// Answers the single messages, whatever becomes of the commit.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn answer_singles(&mut self, error: &Error) {
+        for single in &mut self.singles {
+            single.answer_now(Err(error.clone()));
+        }
+    }
+
+    pub(crate) fn answer(self, committed: Result<(), Error>) {
+        let committed = committed.map_err(Error::for_callers);
         for single in self.singles {
             single.done(committed.clone());
         }

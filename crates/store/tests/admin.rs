@@ -9,6 +9,7 @@ use bongsu_domain::{
     AccountId, Channel, Clock, ManualClock, PhoneNumber, Price, RelayId, Secret, SenderId, Timestamp, Unit,
 };
 use bongsu_store::accounts::AccountPatch;
+use bongsu_store::db::Db;
 use bongsu_store::keys::{KeyKind, KeyScope, Scopes};
 use bongsu_store::relays::{Coding, Long, NewRelay, RelayPatch, RelaySettings};
 use bongsu_store::senders::{CODE_TRIES, IssuedCode, SenderState, Verified};
@@ -111,8 +112,8 @@ async fn a_key_works_until_it_is_revoked_and_only_its_hash_is_stored() {
         .read(|reader| {
             Ok(reader.live.query_row(
                 "SELECT group_concat(hex(hash)) || group_concat(prefix) FROM api_keys",
-                [],
-                |r| r.get(0),
+                (),
+                |r| r.get::<String>(0),
             )?)
         })
         .await
@@ -268,7 +269,7 @@ async fn the_sign_up_number_stays_and_an_operator_may_approve() {
     assert_eq!(senders::delete(&store, None, row.id).await.unwrap_err().kind(), Kind::Conflict("protected"));
 
     let sealed: Vec<u8> =
-        store.read(|r| Ok(r.live.query_row("SELECT number_sealed FROM senders", [], |row| row.get(0))?)).await.unwrap();
+        store.read(|r| Ok(r.live.query_row("SELECT number_sealed FROM senders", (), |row| row.get(0))?)).await.unwrap();
     assert!(!sealed.windows(4).any(|part| part == b"1588"), "numbers are sealed at rest");
     let nobody = senders::register(&store, AccountId(3), number("15881588"), false).await.unwrap_err();
     assert_eq!(nobody.kind(), Kind::NotFound);
@@ -346,10 +347,10 @@ async fn a_hundred_parallel_charges_on_a_balance_for_ten_let_ten_through() {
     assert_eq!(store.read(|reader| wallet::mismatches(&reader.live)).await.unwrap(), []);
 }
 
-fn bare() -> Connection {
+fn bare() -> Db {
     let live = Connection::open_in_memory().unwrap();
     live.execute_batch(include_str!("../migrations/sqlite/live/0002_admin.sql")).unwrap();
-    live
+    Db::from(live)
 }
 
 #[test]
@@ -359,9 +360,9 @@ fn a_mismatch_of_balance_and_entries_is_found() {
         wallet::credit(&live, AccountId(account), Unit::PointSms, 10, "x", Timestamp(1)).unwrap();
     }
     assert_eq!(wallet::mismatches(&live).unwrap(), []);
-    live.execute("UPDATE balances SET amount = 11 WHERE account = 1", []).unwrap();
-    live.execute("DELETE FROM balances WHERE account = 2", []).unwrap();
-    live.execute("DELETE FROM ledger WHERE account = 3", []).unwrap();
+    live.execute("UPDATE balances SET amount = 11 WHERE account = 1", ()).unwrap();
+    live.execute("DELETE FROM balances WHERE account = 2", ()).unwrap();
+    live.execute("DELETE FROM ledger WHERE account = 3", ()).unwrap();
     let found = wallet::mismatches(&live).unwrap();
     let unit = Unit::PointSms;
     assert_eq!(found, [(AccountId(1), unit, 11, 10), (AccountId(2), unit, 0, 10), (AccountId(3), unit, 10, 0)]);
@@ -401,7 +402,7 @@ proptest! {
             }
         }
         prop_assert_eq!(wallet::mismatches(&live).unwrap(), vec![]);
-        let last: i64 = live.query_row("SELECT COALESCE(MIN(balance), 0) FROM ledger", [], |row| row.get(0)).unwrap();
+        let last: i64 = live.query_row("SELECT COALESCE(MIN(balance), 0) FROM ledger", (), |row| row.get(0)).unwrap();
         prop_assert!(last >= 0);
     }
 }
@@ -417,7 +418,7 @@ async fn relays_are_rows_with_numbers_of_their_own() {
     assert_eq!(row.password.expose(), "s3cret!");
     assert!(!format!("{row:?}").contains("s3cret!"));
     let sealed: Vec<u8> = store
-        .read(|r| Ok(r.live.query_row("SELECT password_sealed FROM relays", [], |row| row.get(0))?))
+        .read(|r| Ok(r.live.query_row("SELECT password_sealed FROM relays", (), |row| row.get(0))?))
         .await
         .unwrap();
     assert!(!sealed.windows(7).any(|part| part == b"s3cret!"));

@@ -20,6 +20,8 @@ mod crashes;
 mod files;
 #[path = "laws/full.rs"]
 mod full;
+#[path = "laws/ground_files.rs"]
+mod ground;
 #[path = "laws/house.rs"]
 mod house;
 #[path = "laws/lists.rs"]

@@ -16,7 +16,7 @@ fn doomed() -> Option<House> {
     let dir = std::env::var(CHILD).ok()?;
     let clock = std::sync::Arc::new(bongsu_domain::ManualClock::new(morning()));
     let store = open(dir.as_ref(), &clock, None).unwrap();
-    Some(House { store, clock, dir: tempfile::tempdir().unwrap() })
+    Some(House { store, clock, dir: tempfile::tempdir().unwrap(), ground: crate::ground::Ground::new() })
 }
 
 /// Runs the test `law` as another process on the directory of a house, and opens the house again when it is dead.

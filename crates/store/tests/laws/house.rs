@@ -16,6 +16,8 @@ use bongsu_store::query::{Filter, Found};
 use bongsu_store::rows::{Outcome, Run};
 use bongsu_store::{Error, Options, Store, accounts, wallet};
 
+use crate::ground::Ground;
+
 /// One day in milliseconds.
 pub const DAY_MS: i64 = 86_400_000;
 
@@ -24,6 +26,7 @@ pub struct House {
     pub store: Store,
     pub clock: Arc<ManualClock>,
     pub dir: tempfile::TempDir,
+    pub ground: Ground,
 }
 
 pub fn house() -> House {
@@ -34,8 +37,9 @@ pub fn house() -> House {
 pub fn house_of(pages_max: Option<u32>) -> House {
     let clock = Arc::new(ManualClock::new(morning()));
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path(), &clock, pages_max).unwrap();
-    House { store, clock, dir }
+    let ground = Ground::new();
+    let store = ground.open(dir.path(), &clock, pages_max).unwrap();
+    House { store, clock, dir, ground }
 }
 
 /// When every house opens first.
@@ -45,6 +49,12 @@ pub fn morning() -> Timestamp {
 
 pub fn open(dir: &Path, clock: &Arc<ManualClock>, pages_max: Option<u32>) -> Result<Store, Error> {
     Store::open(Options { pages_max, ..Options::new(dir, clock.clone()) })
+}
+
+impl Ground {
+    pub fn open(&self, dir: &Path, clock: &Arc<ManualClock>, pages_max: Option<u32>) -> Result<Store, Error> {
+        Store::open(self.options(Options { pages_max, ..Options::new(dir, clock.clone()) }))
+    }
 }
 
 /// What a kill leaves for the next start, with lengths and times. A log comes after its file: a checkpoint in between only
@@ -70,14 +80,17 @@ impl House {
 
     pub fn reopen_with(self, pages_max: Option<u32>) -> House {
         self.store.close();
-        let House { store, clock, dir } = self;
+        let House { store, clock, dir, ground } = self;
         drop(store);
-        let store = open(dir.path(), &clock, pages_max).unwrap();
-        House { store, clock, dir }
+        let store = ground.open(dir.path(), &clock, pages_max).unwrap();
+        House { store, clock, dir, ground }
     }
 
     /// Opened from what a `kill -9` leaves: the files and their logs as they are at this moment, nothing closed.
     pub fn crash(self) -> House {
+        if self.ground.is_shared() {
+            return self.abandon();
+        }
         let dir = loop {
             let copy = tempfile::tempdir().unwrap();
             let before = files_of(self.dir.path());
@@ -91,7 +104,17 @@ impl House {
         };
         self.store.close();
         let store = open(dir.path(), &self.clock, None).unwrap();
-        House { store, clock: self.clock, dir }
+        House { store, clock: self.clock, dir, ground: self.ground }
+    }
+
+    /// Opened again after a process that did not say good-bye: its node goes when its lease has ended.
+    fn abandon(self) -> House {
+        let House { store, clock, dir, ground } = self;
+        ground.abandon(&store);
+        drop(store);
+        let store = ground.open(dir.path(), &clock, None).unwrap();
+        ground.end_leases_but(&store);
+        House { store, clock, dir, ground }
     }
 
     pub fn now(&self) -> i64 {
@@ -251,6 +274,7 @@ pub fn sms(price: i64) -> NewMessage {
         sealed: b"sealed".to_vec(),
         extra: None,
         client_ref: None,
+        dedupe: None,
     }
 }
 

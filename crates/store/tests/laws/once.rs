@@ -102,7 +102,7 @@ async fn a_client_reference_is_taken_by_one_message() {
         assert_eq!(again, Err(Refused::DuplicateClientRef));
         let request = house.store.new_id().unwrap();
         let staged = house.stage(request, account, Lane::Bulk, vec![with_ref(4), with_ref(90 + turn)]).await;
-        assert_eq!((staged.duplicates.as_slice(), staged.slice.unwrap().count), ([0].as_slice(), 1));
+        assert_eq!((staged.duplicates.as_slice(), staged.slice.unwrap().count), ([(0, None)].as_slice(), 1));
         let filter = Filter { account: Some(account), client_ref: Some(4), ..Filter::default() };
         assert_eq!(house.ids(filter, 10).await, [id]);
         house = if turn == 0 { house.crash() } else { house.reopen() };
@@ -118,9 +118,9 @@ async fn duplicates_in_one_batch_and_in_one_commit_are_refused() {
     let request = house.store.new_id().unwrap();
     let rows = vec![with_ref(1), sms(1), with_ref(2), with_ref(1), with_ref(3), with_ref(2)];
     let staged = house.stage(request, account, Lane::Bulk, rows).await;
-    assert_eq!(staged.duplicates, [3, 5]);
+    assert_eq!(staged.duplicates, [(3, None), (5, None)]);
     let later = house.stage(request, account, Lane::Bulk, vec![with_ref(3)]).await;
-    assert_eq!((later.duplicates, later.slice), (vec![0], None));
+    assert_eq!((later.duplicates, later.slice), (vec![(0, None)], None));
     house.store.commit_batch(batch_commit(request, account, vec![staged.slice.unwrap()], 4)).await.unwrap().unwrap();
 
     let writes = (0..40).map(|n| -> std::pin::Pin<Box<dyn Future<Output = _>>> {

@@ -25,7 +25,7 @@ async fn recipient(house: &House, key: i64) -> Vec<i64> {
 
 /// Closes the house, lets `rows` of history be written as one sorted run with recipients `from..`, and opens it again.
 fn with_history(house: House, account: AccountId, rows: u64, from: i64) -> House {
-    let House { store, clock, dir } = house;
+    let House { store, clock, dir, ground } = house;
     store.close();
     drop(store);
     let options = Options::new(dir.path(), clock.clone());
@@ -33,7 +33,7 @@ fn with_history(house: House, account: AccountId, rows: u64, from: i64) -> House
     let start = clock.now().minus(Duration::from_secs(600));
     preload::write(&options, account, rows, start, &make, &mut |_| {}).unwrap();
     let store = open(dir.path(), &clock, None).unwrap();
-    House { store, clock, dir }
+    House { store, clock, dir, ground }
 }
 
 #[tokio::test]

@@ -1,0 +1,171 @@
+//! Keys that one message or request may have only once: answers to repeats, client references, equal content.
+//!
+//! A client reference or a content key points to a message; it is taken while that message exists, also while it is staged.
+//! A key that another process wrote in the same moment makes the whole transaction run again, which then sees it.
+
+use std::collections::{HashMap, HashSet};
+
+use bongsu_domain::id::id_day;
+
+use super::{IdempotencyKey, NewMessage, Seen};
+use crate::db::dialect::Kind::{Blob, Int};
+use crate::db::dialect::Many;
+use crate::db::{Db, Value, int};
+use crate::error::{Error, Kind};
+use crate::tx::Tx;
+
+/// How long an answer is kept for a repeat of the same request.
+const IDEMPOTENCY_MS: i64 = 24 * 3600 * 1000;
+
+static ANSWERS: Many = Many::new(
+    "INSERT INTO idempotency (`key`, body_hash, status, answer, expires) VALUES {(v_key, v_hash, v_status, v_answer, v_expires)}",
+    &[("v_key", Int), ("v_hash", Blob), ("v_status", Int), ("v_answer", Blob), ("v_expires", Int)],
+);
+static REFS: Many =
+    Many::new("INSERT INTO client_refs (`key`, id) VALUES {(v_key, v_id)}", &[("v_key", Int), ("v_id", Int)]);
+static CONTENT: Many = Many::new(
+    "INSERT INTO dedupe (`key`, id, expires) VALUES {(v_key, v_id, v_expires)}",
+    &[("v_key", Int), ("v_id", Int), ("v_expires", Int)],
+);
+
+/// The answer stored under a key that is still valid.
+pub(crate) fn seen(live: &Db, key: &IdempotencyKey, now_ms: i64) -> Result<Option<Seen>, Error> {
+    let stored = Answers::look(live, &[key.key])?;
+    Ok(stored.of(key, now_ms))
+}
+
+/// Stored answers of some keys.
+#[derive(Default)]
+pub(super) struct Answers(HashMap<i64, (Vec<u8>, u16, Vec<u8>, i64)>);
+
+impl Answers {
+    pub(super) fn look(live: &Db, keys: &[i64]) -> Result<Self, Error> {
+        let rows = live.select_in(
+            "SELECT `key`, body_hash, status, answer, expires FROM idempotency WHERE `key`",
+            keys,
+            "",
+            |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))),
+        )?;
+        Ok(Self(rows.into_iter().collect()))
+    }
+
+    pub(super) fn of(&self, key: &IdempotencyKey, now_ms: i64) -> Option<Seen> {
+        let (hash, status, answer, _) = self.0.get(&key.key).filter(|(.., expires)| *expires > now_ms)?;
+        Some(if *hash == key.body_hash { Seen::Answer(*status, answer.clone()) } else { Seen::OtherBody })
+    }
+
+    /// Keeps answers; a key whose time is over is used again.
+    pub(super) fn put(&self, live: &Db, mut answers: Vec<NewAnswer<'_>>, now_ms: i64) -> Result<(), Error> {
+        answers.sort_by_key(|answer| answer.key.key);
+        let over: Vec<i64> = answers.iter().map(|a| a.key.key).filter(|key| self.0.contains_key(key)).collect();
+        if !over.is_empty() {
+            live.delete_in("DELETE FROM idempotency WHERE `key`", &over)?;
+        }
+        let expires = now_ms + IDEMPOTENCY_MS;
+        let binds = answers
+            .iter()
+            .map(|a| [int(a.key.key), Value::Blob(&a.key.body_hash), int(a.status), Value::Blob(a.body), int(expires)]);
+        live.many(&ANSWERS, binds).map(drop).map_err(met)
+    }
+}
+
+/// An answer to keep for a repeat.
+pub(super) struct NewAnswer<'a> {
+    pub(super) key: &'a IdempotencyKey,
+    pub(super) status: u16,
+    pub(super) body: &'a [u8],
+}
+
+/// Somebody else wrote the same key since this transaction looked.
+fn met(error: Error) -> Error {
+    match error.kind() {
+        Kind::Conflict(_) => Error::new(Kind::Busy, "another writer wrote the same key"),
+        _ => error,
+    }
+}
+
+/// Which client references and contents of some messages are taken.
+#[derive(Default)]
+pub(super) struct Taken {
+    /// Rows as they are, taken or not.
+    refs: HashMap<i64, i64>,
+    content: HashMap<i64, (i64, i64)>,
+    /// Messages that exist.
+    alive: HashSet<i64>,
+}
+
+impl Taken {
+    pub(super) fn look<'m>(
+        tx: &mut Tx<'_>,
+        messages: impl Iterator<Item = &'m NewMessage> + Clone,
+    ) -> Result<Self, Error> {
+        let refs: Vec<i64> = messages.clone().filter_map(|m| m.client_ref).collect();
+        let content: Vec<i64> = messages.filter_map(|m| m.dedupe).map(|(key, _)| key).collect();
+        let mut taken = Self::default();
+        if !refs.is_empty() {
+            let read = |row: &crate::db::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let sql = "SELECT `key`, id FROM client_refs WHERE `key`";
+            taken.refs = tx.live.select_in(sql, &refs, "", read)?.into_iter().collect();
+        }
+        if !content.is_empty() {
+            let read = |row: &crate::db::Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
+            let sql = "SELECT `key`, id, expires FROM dedupe WHERE `key`";
+            taken.content = tx.live.select_in(sql, &content, "", read)?.into_iter().collect();
+        }
+        let mut ids: Vec<i64> = taken.refs.values().copied().chain(taken.content.values().map(|(id, _)| *id)).collect();
+        ids.sort_unstable();
+        for of_day in ids.chunk_by(|a, b| id_day(*a) == id_day(*b)) {
+            let day = tx.peek_day(id_day(of_day[0]))?;
+            taken.alive.extend(day.select_in("SELECT id FROM messages WHERE id", of_day, "", |row| row.get::<i64>(0))?);
+        }
+        Ok(taken)
+    }
+
+    /// Whether a client reference belongs to a message that exists, or is being staged.
+    pub(super) fn client_ref(&self, key: i64) -> bool {
+        self.refs.get(&key).is_some_and(|id| self.alive.contains(id))
+    }
+
+    /// The message with the same content within the window.
+    pub(super) fn content(&self, key: i64, now_ms: i64) -> Option<i64> {
+        self.content.get(&key).filter(|(id, expires)| *expires > now_ms && self.alive.contains(id)).map(|(id, _)| *id)
+    }
+
+    /// Writes the keys of new messages; a key that points to nothing any more is used again.
+    pub(super) fn put(&self, live: &Db, messages: &[(i64, &NewMessage)], accepted_ms: i64) -> Result<(), Error> {
+        let mut refs: Vec<[i64; 2]> = messages.iter().filter_map(|(id, m)| Some([m.client_ref?, *id])).collect();
+        refs.sort_unstable();
+        for [key, _] in refs.iter().filter(|[key, _]| self.refs.contains_key(key)) {
+            let gone = live.execute("DELETE FROM client_refs WHERE `key` = ? AND id = ?", (*key, self.refs[key]))?;
+            if gone == 0 {
+                return Err(met(Error::new(Kind::Conflict("constraint"), "")));
+            }
+        }
+        live.many(&REFS, refs).map_err(met)?;
+        let mut content: Vec<[i64; 3]> = messages
+            .iter()
+            .filter_map(|(id, m)| m.dedupe.map(|(key, window)| [key, *id, accepted_ms + window]))
+            .collect();
+        content.sort_unstable();
+        for [key, ..] in content.iter().filter(|[key, ..]| self.content.contains_key(key)) {
+            let gone = live.execute("DELETE FROM dedupe WHERE `key` = ? AND id = ?", (*key, self.content[key].0))?;
+            if gone == 0 {
+                return Err(met(Error::new(Kind::Conflict("constraint"), "")));
+            }
+        }
+        live.many(&CONTENT, content).map(drop).map_err(met)
+    }
+}
+
+/// Removes keys whose time is over, at most so many of each kind.
+pub(crate) fn clean(live: &Db, now_ms: i64, limit: u32) -> Result<usize, Error> {
+    let mut gone = 0;
+    for table in ["idempotency", "dedupe"] {
+        let over: Vec<i64> = live
+            .prepare_cached(&format!("SELECT `key` FROM {table} WHERE expires < ? ORDER BY expires LIMIT ?"))?
+            .query_map((now_ms, limit), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        gone += live.delete_in(&format!("DELETE FROM {table} WHERE expires < {now_ms} AND `key`"), &over)?;
+    }
+    Ok(gone)
+}

@@ -1,0 +1,172 @@
+//! The statements that create rows of messages, requests and runs.
+
+use bongsu_domain::{AccountId, Day, Lane, Unit};
+
+use super::NewMessage;
+use crate::db::dialect::Kind::{Blob, Int, Text};
+use crate::db::dialect::Many;
+use crate::db::{Db, Value, int, text_or_null};
+use crate::error::Error;
+use crate::index::Keys;
+use crate::rows::Run;
+use crate::tx::Tx;
+
+static MESSAGES: Many = Many::new(
+    "INSERT INTO messages (id, account, request, lane, channel, unit, price, expires, recipient, last4, content, sealed, extra,
+       status, code, late, attempt) VALUES {(v_id, v_account, v_request, v_lane, v_channel, v_unit, v_price, v_expires, v_recipient,
+       v_last4, v_content, v_sealed, v_extra, 2, 0, 0, 0)}",
+    &[
+        ("v_id", Int),
+        ("v_account", Int),
+        ("v_request", Int),
+        ("v_lane", Int),
+        ("v_channel", Int),
+        ("v_unit", Int),
+        ("v_price", Int),
+        ("v_expires", Int),
+        ("v_recipient", Int),
+        ("v_last4", Int),
+        ("v_content", Int),
+        ("v_sealed", Blob),
+        ("v_extra", Text),
+    ],
+);
+
+static REQUESTS: Many = Many::new(
+    "INSERT INTO requests (id, account, kind, rows_given, accepted, unit, amount, first_id, last_id)
+       VALUES {(v_id, v_account, v_kind, v_rows, v_accepted, v_unit, v_amount, v_first, v_last)}",
+    &[
+        ("v_id", Int),
+        ("v_account", Int),
+        ("v_kind", Int),
+        ("v_rows", Int),
+        ("v_accepted", Int),
+        ("v_unit", Int),
+        ("v_amount", Int),
+        ("v_first", Int),
+        ("v_last", Int),
+    ],
+);
+
+static SLICES: Many = Many::new(
+    "INSERT INTO slices (first, count, request) VALUES {(v_first, v_count, v_request)}",
+    &[("v_first", Int), ("v_count", Int), ("v_request", Int)],
+);
+
+static RUNS: Many = Many::new(
+    "INSERT INTO runs (first, count, next, gen, lane, account, request) VALUES {(v_first, v_count, 0, 0, v_lane, v_account, v_request)}",
+    &[("v_first", Int), ("v_count", Int), ("v_lane", Int), ("v_account", Int), ("v_request", Int)],
+);
+
+static BACKLOG: Many = Many::new(
+    "INSERT INTO backlog (lane, account, first, expires) VALUES {(v_lane, v_account, v_first, v_expires)}",
+    &[("v_lane", Int), ("v_account", Int), ("v_first", Int), ("v_expires", Int)],
+);
+
+/// A message that gets its row now.
+pub(crate) struct Row<'a> {
+    pub(crate) id: i64,
+    pub(crate) account: AccountId,
+    /// Its batch, 0 for a single message.
+    pub(crate) request: i64,
+    pub(crate) lane: Lane,
+    pub(crate) message: &'a NewMessage,
+}
+
+/// Writes message rows of one day with their search keys.
+pub(super) fn messages(tx: &mut Tx<'_>, day: Day, rows: &[Row<'_>]) -> Result<(), Error> {
+    insert_messages(tx.day(day)?, rows)?;
+    let keys = |row: &Row<'_>| Keys { id: row.id, recipient: row.message.recipient, last4: row.message.last4 };
+    tx.searchable(day, rows.iter().map(keys));
+    Ok(())
+}
+
+/// Writes one message row, for history of benchmarks.
+pub(crate) fn insert_message(db: &Db, row: Row<'_>) -> Result<(), Error> {
+    insert_messages(db, &[row])
+}
+
+fn insert_messages(db: &Db, rows: &[Row<'_>]) -> Result<(), Error> {
+    let binds = rows.iter().map(|row| {
+        let message = row.message;
+        [
+            int(row.id),
+            int(row.account.0),
+            int(row.request),
+            int(row.lane as u8),
+            int(message.channel as u8),
+            int(message.unit as u8),
+            int(message.price),
+            int(message.expires_ms),
+            int(message.recipient),
+            int(message.last4),
+            int(message.content),
+            Value::Blob(&message.sealed),
+            text_or_null(message.extra.as_deref()),
+        ]
+    });
+    db.many(&MESSAGES, binds)?;
+    Ok(())
+}
+
+/// What a caller was promised.
+pub(crate) struct Request {
+    pub(crate) id: i64,
+    pub(crate) account: AccountId,
+    pub(crate) kind: u8,
+    pub(crate) rows: u32,
+    pub(crate) accepted: u32,
+    pub(crate) unit: Unit,
+    pub(crate) amount: i64,
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+}
+
+pub(crate) fn insert_request(live: &Db, request: &Request) -> Result<(), Error> {
+    insert_requests(live, std::slice::from_ref(request))
+}
+
+pub(super) fn insert_requests(live: &Db, requests: &[Request]) -> Result<(), Error> {
+    let binds = requests.iter().map(|r| {
+        let (rows, accepted) = (i64::from(r.rows), i64::from(r.accepted));
+        [r.id, r.account.0, i64::from(r.kind), rows, accepted, r.unit as i64, r.amount, r.first, r.last]
+    });
+    live.many(&REQUESTS, binds)?;
+    Ok(())
+}
+
+/// A slice that was written and waits for its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// First id.
+    pub first: i64,
+    /// Contiguous ids from there.
+    pub count: u32,
+    /// Lane of all of them.
+    pub lane: Lane,
+    /// The earliest expiry in it, ms since the Unix epoch.
+    pub expires: i64,
+}
+
+pub(super) fn slices(db: &Db, slices: &[Slice], request: i64) -> Result<(), Error> {
+    db.many(&SLICES, slices.iter().map(|slice| [slice.first, i64::from(slice.count), request]))?;
+    Ok(())
+}
+
+/// Makes slices exist: their runs, waiting.
+pub(super) fn runs(tx: &mut Tx<'_>, request: i64, slices: &[(AccountId, Slice)]) -> Result<(), Error> {
+    let run = |(account, s): &(AccountId, Slice)| [s.first, i64::from(s.count), s.lane as i64, account.0, request];
+    tx.live.many(&RUNS, slices.iter().map(run))?;
+    let waiting = |(account, s): &(AccountId, Slice)| [s.lane as i64, account.0, s.first, s.expires];
+    tx.live.many(&BACKLOG, slices.iter().map(waiting))?;
+    tx.fresh.extend(slices.iter().map(|(account, slice)| Run {
+        first: slice.first,
+        count: slice.count,
+        next: 0,
+        generation: 0,
+        lane: slice.lane,
+        account: *account,
+        request,
+    }));
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! The store on MariaDB and MySQL: one database for several processes.
+//!
+//! Each process has one writer with one connection that groups what waits into transactions, as on the embedded store.
+//! What other processes do meanwhile is met by locks in a fixed order (keys, rows by id, balances last), by unique keys, and
+//! by running a transaction again.
+
+mod board;
+mod history;
+mod migrate;
+mod open;
+mod replica;
+mod writer;
+
+pub(crate) use board::fence_dead;
+pub use board::{Holdings, Leases, Roles, Validity};
+pub(crate) use history::{days, drop_day, keep_partitions, orphan_slices, search};
+pub use open::{Mysql, run_on_server};
+pub(crate) use open::{open, open_reading};
+pub(crate) use replica::Replica;

@@ -1,0 +1,224 @@
+//! The writer of one process: gathers what waits, runs it as one transaction, and again when others were in the way.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use bongsu_domain::{AccountId, Clock, IdGen, Timestamp};
+
+use crate::accept;
+use crate::db::{Db, OptionalExtension, mysql};
+use crate::error::{Error, Kind};
+use crate::metrics::Metrics;
+use crate::rows::Run;
+use crate::store::RunSink;
+use crate::tx::{History, Refunds, Tx};
+use crate::wallet;
+use crate::writer::{Group, Inbox, Job};
+
+/// Single messages of one transaction.
+const SINGLES_MAX: usize = 500;
+/// Other units of one transaction: a slice of a batch is one.
+const UNITS_MAX: usize = 12;
+/// How often a transaction is run when others are in the way.
+const TRIES_MAX: u32 = 8;
+/// How long a lost connection is tried again before callers are told that the store is away.
+const LOST_MAX: Duration = Duration::from_millis(1_500);
+/// Pause before a transaction that met another one is run again.
+const AGAIN: Duration = Duration::from_millis(3);
+
+/// The row by which a process that lost its node is kept from committing.
+pub(super) struct Fence {
+    /// Name of the node's lease.
+    pub(super) name: String,
+    /// This incarnation.
+    pub(super) owner: i64,
+    /// Transactions of the node that are known to be committed.
+    pub(super) commits: i64,
+}
+
+pub(super) struct Writer {
+    pub(super) live: Db,
+    pub(super) fence: Fence,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<Mutex<IdGen>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) fatal: tokio::sync::watch::Sender<Option<String>>,
+    pub(super) runs: Arc<OnceLock<RunSink>>,
+}
+
+/// What one run of a transaction came to.
+enum Ran {
+    Committed,
+    /// A unit failed after it had written: run the others without it.
+    Without,
+}
+
+impl Writer {
+    /// Runs until the inbox is closed, or this process lost its node.
+    pub(super) fn run(mut self) {
+        while let Some(job) = self.inbox.first() {
+            let started = Instant::now();
+            let mut group = Group::default();
+            self.gather(job, &mut group);
+            let done = self.commit(&mut group);
+            self.metrics.commit(started.elapsed(), group.len());
+            let fenced = done.as_ref().err().filter(|e| e.kind() == Kind::Fenced).map(ToString::to_string);
+            group.answer(done);
+            if let Some(reason) = fenced {
+                self.inbox.close();
+                let _ = self.fatal.send(Some(reason));
+                return;
+            }
+        }
+    }
+
+    fn gather(&self, first: Job, group: &mut Group) {
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Single(single) => group.singles.push(single),
+                Job::Unit(unit) => group.units.push((unit, Ok(()))),
+            }
+            let full = group.singles.len() >= SINGLES_MAX || group.units.len() >= UNITS_MAX;
+            next = if full { None } else { self.inbox.next() };
+        }
+    }
+
+    /// Runs the group until it is committed or cannot be.
+    fn commit(&mut self, group: &mut Group) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut busy = 0;
+        loop {
+            let ran = self.run_once(group);
+            match ran {
+                Ok(Ran::Committed) => return Ok(()),
+                Ok(Ran::Without) => {}
+                Err(error) => {
+                    self.rollback();
+                    match error.kind() {
+                        Kind::Busy if busy < TRIES_MAX => {
+                            busy += 1;
+                            self.metrics.again();
+                            std::thread::sleep(AGAIN * busy);
+                        }
+                        Kind::Lost if started.elapsed() < LOST_MAX => std::thread::sleep(Duration::from_millis(50)),
+                        _ => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+
+    fn rollback(&mut self) {
+        if let Some(connection) = self.live.my() {
+            connection.rollback();
+        }
+    }
+
+    fn connection(&self) -> Result<&mysql::Conn, Error> {
+        self.live.my().ok_or_else(|| Error::new(Kind::Unavailable, "not a database connection"))
+    }
+
+    fn run_once(&mut self, group: &mut Group) -> Result<Ran, Error> {
+        let now = self.clock.now();
+        self.connection()?.begin()?;
+        self.fence()?;
+        let mut refunds = Refunds::new();
+        let mut fresh = Vec::new();
+        for (unit, ran) in group.units.iter_mut().filter(|(_, ran)| ran.is_ok()) {
+            let written = self.connection()?.written();
+            let runs = fresh.len();
+            let mut tx =
+                Tx { live: &self.live, now, history: History::Tables(&mut refunds), fresh: &mut fresh, ids: &self.ids };
+            let Err(error) = unit.run(&mut tx) else { continue };
+            if matches!(error.kind(), Kind::Busy | Kind::Lost) {
+                return Err(error);
+            }
+            fresh.truncate(runs);
+            *ran = Err(error);
+            if self.connection()?.written() != written {
+                self.rollback();
+                return Ok(Ran::Without);
+            }
+        }
+        let mut tx =
+            Tx { live: &self.live, now, history: History::Tables(&mut refunds), fresh: &mut fresh, ids: &self.ids };
+        accept::write_singles(&mut tx, &mut group.singles)?;
+        self.give_back(refunds, now)?;
+        crate::faults::point("between-day-and-live");
+        if let Err(error) = self.connection()?.commit() {
+            self.settle_commit(error, group)?;
+        }
+        self.fence.commits += 1;
+        crate::faults::point("after-live");
+        self.metrics.row_writes.store(self.connection()?.written(), std::sync::atomic::Ordering::Relaxed);
+        if let Some(sink) = self.runs.get().filter(|_| !fresh.is_empty()) {
+            let fresh: Vec<Run> = fresh;
+            sink(&fresh);
+        }
+        Ok(Ran::Committed)
+    }
+
+    /// Counts this transaction in the node's lease, which fails when the node belongs to another by now.
+    fn fence(&self) -> Result<(), Error> {
+        let sql = "UPDATE leases SET commits = ? WHERE name = ? AND owner = ?";
+        let Fence { name, owner, commits } = &self.fence;
+        match self.live.execute(sql, (commits + 1, name.as_str(), *owner))? {
+            0 => Err(fenced()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A connection that broke at the commit leaves open whether it happened; the node's count tells, as soon as it can be
+    /// asked. Claims and results must not be guessed, so this waits; who sends a message is told to come again.
+    fn settle_commit(&mut self, error: Error, group: &mut Group) -> Result<(), Error> {
+        if error.kind() != Kind::Lost {
+            return Err(error);
+        }
+        let started = Instant::now();
+        loop {
+            match standing(&self.live, &self.fence.name) {
+                Ok(Some((owner, _))) if owner != self.fence.owner => return Err(fenced()),
+                Ok(Some((_, count))) if count == self.fence.commits + 1 => return Ok(()),
+                Ok(Some(_)) => return Err(Error::new(Kind::Busy, "the transaction was lost with its connection")),
+                Ok(None) => return Err(fenced()),
+                Err(_) if self.inbox.is_closed() => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+            if started.elapsed() > LOST_MAX {
+                let away =
+                    Error::new(Kind::Unavailable, "the database is away; send it again with the same idempotency key");
+                group.answer_singles(&away);
+                self.inbox.refuse_waiting(&away);
+            }
+        }
+    }
+
+    /// Books refunds, account by account in their order, at the end of the transaction.
+    fn give_back(&self, refunds: Refunds, now: Timestamp) -> Result<(), Error> {
+        let mut by_account: BTreeMap<(i64, u8), Vec<(bongsu_domain::Day, i64)>> = BTreeMap::new();
+        for ((day, account, unit), amount) in refunds {
+            by_account.entry((account, unit)).or_default().push((day, amount));
+        }
+        for ((account, unit), days) in by_account {
+            for (day, amount) in days {
+                let number = crate::tx::block(&self.ids, now, 1)?;
+                let cause = format!("settle:{day}:{number}");
+                wallet::credit(&self.live, AccountId(account), wallet::unit_of(unit)?, amount, &cause, now)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fenced() -> Error {
+    Error::new(Kind::Fenced, "this process lost its node to another: its lease had ended")
+}
+
+/// Who has a node, and how many of its transactions are committed.
+pub(super) fn standing(live: &Db, name: &str) -> Result<Option<(i64, i64)>, Error> {
+    live.query_row("SELECT owner, commits FROM leases WHERE name = ?", [name], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}

@@ -1,0 +1,28 @@
+//! The laws of the message half of the store on MariaDB and MySQL.
+
+#![cfg(feature = "mysql")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![allow(dead_code, reason = "helpers of laws that only files have")]
+
+#[path = "laws/accept.rs"]
+mod accept;
+#[path = "laws/batches.rs"]
+mod batches;
+#[path = "laws/cancels.rs"]
+mod cancels;
+#[path = "laws/changes.rs"]
+mod changes;
+#[path = "laws/claims.rs"]
+mod claims;
+#[path = "laws/ground_mysql.rs"]
+mod ground;
+#[path = "laws/house.rs"]
+mod house;
+#[path = "laws/lists.rs"]
+mod lists;
+#[path = "laws/model.rs"]
+mod model;
+#[path = "laws/once.rs"]
+mod once;
+#[path = "laws/recovery.rs"]
+mod recovery;
