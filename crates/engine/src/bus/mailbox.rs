@@ -22,14 +22,15 @@ pub enum Heard {
 /// Listens to one topic.
 #[derive(Debug)]
 pub struct BusReceiver {
+    number: u64,
     mailbox: Arc<Mailbox>,
     registry: Arc<Registry>,
     topic: Arc<str>,
 }
 
 impl BusReceiver {
-    pub(super) fn new(mailbox: Arc<Mailbox>, registry: Arc<Registry>, topic: Arc<str>) -> BusReceiver {
-        BusReceiver { mailbox, registry, topic }
+    pub(super) fn new(number: u64, mailbox: Arc<Mailbox>, registry: Arc<Registry>, topic: Arc<str>) -> BusReceiver {
+        BusReceiver { number, mailbox, registry, topic }
     }
 
     /// Waits for what comes next; `None` when the bus is gone and nothing waits any more. May be dropped at any time
@@ -60,7 +61,7 @@ impl BusReceiver {
 
 impl Drop for BusReceiver {
     fn drop(&mut self) {
-        self.registry.leave(&self.topic, &self.mailbox);
+        self.registry.leave(&self.topic, self.number);
     }
 }
 

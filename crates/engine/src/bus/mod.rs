@@ -40,9 +40,9 @@ pub const OUTGOING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// - What one publisher says one after another is heard in that order, each message at most once.
 /// - A receiver that does not keep up loses the oldest and is told how many.
 /// - A receiver that may have missed something of other processes is told by a [`Heard::Gap`], once the way is open
-///   again: after the connection was cut, after another process had to drop something, and when the first receiver of a
-///   topic in this process begins to hear other processes. What it reads elsewhere after the gap and what it hears from
-///   then on leave nothing out.
+///   again: after the connection was cut, after another process had to drop something (a second or two later if it drops
+///   all the time), and when the first receiver of a topic in this process begins to hear other processes. What it reads
+///   elsewhere after the gap and what it hears from then on leave nothing out.
 /// - Own receivers hear what their process publishes also while the server is down.
 /// - Publishing never waits and never fails; memory is bounded by the constants of this module.
 pub trait Bus: Send + Sync {

@@ -25,12 +25,15 @@ struct Inside {
     /// Topics that began or ended since the server was last told.
     changes: HashSet<Arc<str>>,
     receivers: usize,
+    /// The number of the latest receiver.
+    last: u64,
     closed: bool,
 }
 
 #[derive(Debug, Default)]
 struct Topic {
-    mailboxes: Vec<Arc<Mailbox>>,
+    /// By the number of the receiver.
+    mailboxes: HashMap<u64, Arc<Mailbox>>,
     /// Whether messages of other processes come in.
     #[cfg(feature = "redis")]
     live: bool,
@@ -72,12 +75,14 @@ impl Registry {
             mailbox.close();
         }
         inside.receivers += 1;
+        inside.last += 1;
+        let number = inside.last;
         let name = match inside.topics.get_key_value(topic) {
             Some((name, _)) => name.clone(),
             None => self.begin(&mut inside, topic),
         };
-        inside.topics.entry(name.clone()).or_default().mailboxes.push(mailbox.clone());
-        Ok(BusReceiver::new(mailbox, self.clone(), name))
+        inside.topics.entry(name.clone()).or_default().mailboxes.insert(number, mailbox.clone());
+        Ok(BusReceiver::new(number, mailbox, self.clone(), name))
     }
 
     fn begin(&self, inside: &mut Inside, topic: &str) -> Arc<str> {
@@ -86,11 +91,12 @@ impl Registry {
         name
     }
 
-    pub(super) fn leave(&self, topic: &Arc<str>, mailbox: &Arc<Mailbox>) {
+    pub(super) fn leave(&self, topic: &Arc<str>, number: u64) {
         let mut inside = self.write();
         let Some(here) = inside.topics.get_mut(topic) else { return };
-        let Some(place) = here.mailboxes.iter().position(|other| Arc::ptr_eq(other, mailbox)) else { return };
-        here.mailboxes.swap_remove(place);
+        if here.mailboxes.remove(&number).is_none() {
+            return;
+        }
         let empty = here.mailboxes.is_empty();
         inside.receivers -= 1;
         if empty {
@@ -112,7 +118,7 @@ impl Registry {
         let inside = self.read();
         let Some(here) = inside.topics.get(topic) else { return };
         let message: Arc<[u8]> = message.into();
-        let lost: u64 = here.mailboxes.iter().map(|mailbox| mailbox.put(&message)).sum();
+        let lost: u64 = here.mailboxes.values().map(|mailbox| mailbox.put(&message)).sum();
         self.counts.lagged.add(lost);
     }
 
@@ -123,7 +129,7 @@ impl Registry {
     pub(super) fn close(&self) {
         let mut inside = self.write();
         inside.closed = true;
-        inside.topics.values().flat_map(|topic| &topic.mailboxes).for_each(|mailbox| mailbox.close());
+        inside.topics.values().flat_map(|topic| topic.mailboxes.values()).for_each(|mailbox| mailbox.close());
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inside> {
@@ -189,7 +195,7 @@ impl Registry {
     }
 
     fn tell_gap(&self, here: &Topic) {
-        here.mailboxes.iter().for_each(|mailbox| mailbox.gap());
+        here.mailboxes.values().for_each(|mailbox| mailbox.gap());
         self.counts.gaps.add(here.mailboxes.len() as u64);
     }
 }
