@@ -8,4 +8,4 @@ mod link;
 mod open;
 pub mod queue;
 
-pub use open::{OpenError, RedisConfig};
+pub use open::{OpenError, PREFIX_MAX, RedisConfig};

@@ -14,8 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::counter::Counter;
-use crate::open::PREFIX_MAX;
-use crate::{OpenError, RedisConfig};
+use crate::{OpenError, PREFIX_MAX, RedisConfig};
 
 /// How long a connect may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
