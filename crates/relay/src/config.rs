@@ -54,6 +54,29 @@ impl Default for Timers {
 /// The vendor TLV that carries an LMS subject in CP949 unless a relay names another.
 pub const SUBJECT_TLV: u16 = 0x1401;
 
+/// Says whether anything may be written now. A process that cannot renew its leases may not: its binds and its part of the
+/// rate may be another's by then.
+#[derive(Clone, Default)]
+pub struct Gate(Option<std::sync::Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl Gate {
+    /// Open as long as `is_open` says so.
+    pub fn new(is_open: impl Fn() -> bool + Send + Sync + 'static) -> Gate {
+        Gate(Some(std::sync::Arc::new(is_open)))
+    }
+
+    /// Whether it is open now.
+    pub fn is_open(&self) -> bool {
+        self.0.as_ref().is_none_or(|is_open| is_open())
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Gate").field(&self.is_open()).finish()
+    }
+}
+
 /// Everything an SMPP relay needs to know.
 #[derive(Debug, Clone)]
 pub struct RelayConfig {
@@ -67,12 +90,15 @@ pub struct RelayConfig {
     pub system_id: String,
     /// At most 8 octets (SMPP 3.4, 4.1.1).
     pub password: Secret,
-    /// Parts a second over all binds; sends are spaced at 98 % of it. At least 1.
-    pub rate_per_s: u32,
+    /// Parts a second over all binds; sends are spaced at 98 % of it. Above 0; a part of the
+    /// relay's whole rate where other processes have the rest.
+    pub rate_per_s: f64,
     /// Parts outstanding a bind. At least 1.
     pub window: u16,
     /// Connections.
     pub binds: u8,
+    /// What may stop all writing.
+    pub gate: Gate,
     /// Whether a message whose answer was lost may be sent again; carried for the dispatcher.
     pub resend_unknown: bool,
     /// The coding of every text.
@@ -100,7 +126,8 @@ impl RelayConfig {
             address: address.to_owned(),
             system_id: String::new(),
             password: Secret::new(String::new()),
-            rate_per_s: 1_000,
+            rate_per_s: 1_000.0,
+            gate: Gate::default(),
             window: 100,
             binds: 1,
             resend_unknown: true,

@@ -18,7 +18,7 @@ use bongsu_domain::time::Timestamp;
 pub use bongsu_wire::smpp::{DataCoding, IdRule, MessageState};
 use futures_util::future::BoxFuture;
 
-pub use crate::config::{Long, RelayConfig, Timers, TlsConfig};
+pub use crate::config::{Gate, Long, RelayConfig, Timers, TlsConfig};
 pub use crate::smpp::codes::{receipt_code, status_code};
 
 /// One attempt to send one message through one relay.

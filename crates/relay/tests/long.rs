@@ -140,7 +140,7 @@ async fn a_message_throttled_as_a_whole_survives_a_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn auth_goes_between_the_parts_of_a_slow_bulk_message() {
-    let mut lab = Lab::new(RelayConfig { rate_per_s: 2, ..by_udh() });
+    let mut lab = Lab::new(RelayConfig { rate_per_s: 2.0, ..by_udh() });
     let mut smsc = lab.bound().await;
     lab.relay.submit(vec![lms(&lab, 1, Lane::Bulk), lms(&lab, 2, Lane::Bulk)]);
     let mut order = vec![smsc.submitted().await.reference()];
@@ -157,7 +157,7 @@ async fn auth_goes_between_the_parts_of_a_slow_bulk_message() {
 
 #[tokio::test(start_paused = true)]
 async fn parts_after_the_deadline_are_not_written() {
-    let mut lab = Lab::new(RelayConfig { rate_per_s: 1, ..by_udh() });
+    let mut lab = Lab::new(RelayConfig { rate_per_s: 1.0, ..by_udh() });
     let mut smsc = lab.bound().await;
     let deadline = lab.clock_in(Duration::from_millis(1500));
     lab.relay.submit(vec![Outbound { deadline, ..lms(&lab, 1, Lane::Auth) }]);

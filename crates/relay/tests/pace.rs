@@ -40,7 +40,7 @@ async fn no_second_exceeds_the_rate_over_a_reconnect() {
             reconnect_max: Duration::from_millis(1),
             ..config().timers
         };
-        let mut lab = Lab::new(RelayConfig { rate_per_s: rate, timers, ..config() });
+        let mut lab = Lab::new(RelayConfig { rate_per_s: f64::from(rate), timers, ..config() });
         let mut arrivals = Vec::new();
         let count = 3 * rate as usize;
         lab.submit(1..=3 * count as i64, Lane::Auth);
@@ -62,7 +62,7 @@ async fn no_second_exceeds_the_rate_over_a_reconnect() {
 
 #[tokio::test(start_paused = true)]
 async fn two_binds_share_one_rate() {
-    let mut lab = Lab::new(RelayConfig { rate_per_s: 100, binds: 2, ..config() });
+    let mut lab = Lab::new(RelayConfig { rate_per_s: 100.0, binds: 2, ..config() });
     let mut one = lab.bound().await;
     let mut two = lab.bound().await;
     lab.submit(1..=300, Lane::Auth);
@@ -80,7 +80,7 @@ async fn two_binds_share_one_rate() {
 
 #[tokio::test(start_paused = true)]
 async fn bulk_leaves_a_fifth_of_the_rate_and_auth_takes_it_at_once() {
-    let mut lab = Lab::new(RelayConfig { rate_per_s: 100, window: 1000, ..config() });
+    let mut lab = Lab::new(RelayConfig { rate_per_s: 100.0, window: 1000, ..config() });
     let mut smsc = lab.bound().await;
     lab.submit(1..=400, Lane::Bulk);
     let mut arrivals = Vec::new();
@@ -94,12 +94,12 @@ async fn bulk_leaves_a_fifth_of_the_rate_and_auth_takes_it_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_rate_holds_at_once() {
-    let mut lab = Lab::new(RelayConfig { rate_per_s: 10, ..config() });
+    let mut lab = Lab::new(RelayConfig { rate_per_s: 10.0, ..config() });
     let mut smsc = lab.bound().await;
     lab.submit(1..=300, Lane::Auth);
     let mut arrivals = Vec::new();
     serve(&mut lab, &mut smsc, 10, &mut arrivals).await;
-    lab.relay.reconfigure(RelayConfig { rate_per_s: 100, ..config() });
+    lab.relay.reconfigure(RelayConfig { rate_per_s: 100.0, ..config() });
     let before = Instant::now();
     serve(&mut lab, &mut smsc, 100, &mut arrivals).await;
     assert!(before.elapsed() < Duration::from_millis(1200), "{:?}", before.elapsed());

@@ -183,7 +183,7 @@ async fn throttling_ends_with_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_after_its_deadline_or_expiry() {
-    let mut lab = Lab::new(RelayConfig { rate_per_s: 1, ..config() });
+    let mut lab = Lab::new(RelayConfig { rate_per_s: 1.0, ..config() });
     let mut smsc = lab.bound().await;
     let soon = lab.clock_in(Duration::from_millis(900));
     lab.relay.submit(vec![
@@ -397,7 +397,7 @@ async fn answer_all(smsc: &mut Smsc, pdus: &[smsc::Pdu]) {
 
 #[tokio::test(start_paused = true)]
 async fn room_is_bounded_by_window_rate_and_queue() {
-    let mut lab = Lab::new(RelayConfig { rate_per_s: 1000, window: 500, ..config() });
+    let mut lab = Lab::new(RelayConfig { rate_per_s: 1000.0, window: 500, ..config() });
     assert_eq!(lab.relay.room(Lane::Auth), 0);
     let mut smsc = lab.bound().await;
     lab.room.notified().await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bongsu_domain::{FailoverPolicy, Lane, PhoneNumber, phone};
+use bongsu_store::Roles;
 
 /// The sender of Bongsu's own messages until the operator names a registered number.
 const OWN_NUMBER: &str = "15880000";
@@ -34,6 +35,8 @@ pub struct SendConfig {
     pub drain: Duration,
     /// The number that Bongsu's own messages come from (verification codes): one that the operator has registered.
     pub own_number: PhoneNumber,
+    /// What this process does besides taking requests.
+    pub roles: Roles,
     /// Seed of all jitter.
     pub seed: u64,
 }
@@ -53,6 +56,7 @@ impl Default for SendConfig {
             idempotency_wait: Duration::from_secs(5),
             drain: Duration::from_secs(5),
             own_number: phone::parse_sender(OWN_NUMBER).expect("the default number has the form of one"),
+            roles: Roles { dispatch: true, report: true },
             seed: 0,
         }
     }

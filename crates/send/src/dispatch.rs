@@ -20,6 +20,7 @@ use crate::outgoing;
 use crate::relays::Relays;
 use crate::settle::Note;
 use crate::shares::Ratios;
+use crate::territory::Territory;
 
 /// Claims that may be on their way to the disk at once.
 const CLAIMS_OUT_MAX: usize = 16;
@@ -37,6 +38,10 @@ const READY_MAX: usize = 20_000;
 const TICK: Duration = Duration::from_millis(20);
 /// How often lanes without work ask the store for runs that were overlooked.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// The same where other processes accept: nothing but the store tells what they accepted.
+const SHARED_SWEEP_EVERY: Duration = Duration::from_millis(40);
+/// Runs of other dispatchers that are remembered while they wait.
+const FOREIGN_MAX: usize = 20_000;
 /// Due messages read at once.
 const DUE_READ_MAX: u32 = 1_000;
 
@@ -95,6 +100,8 @@ pub struct Shared {
     pub relays: Arc<Relays>,
     /// What is on its way.
     pub flights: Flights,
+    /// What of it all is this process's.
+    pub territory: Territory,
     /// Settings.
     pub config: SendConfig,
     /// Wall time.
@@ -116,7 +123,14 @@ pub struct Shared {
     pub notes: mpsc::Sender<Note>,
     /// The incarnation of this dispatcher.
     pub owner: i64,
+    /// Something was accepted elsewhere: the store is asked at once.
+    pub nudged: AtomicBool,
+    /// Who is told what this process accepted.
+    pub told: std::sync::OnceLock<Tell>,
 }
+
+/// Is told the lanes in which something was accepted.
+pub type Tell = Box<dyn Fn(&[Lane]) + Send + Sync>;
 
 /// The dispatcher of one process.
 pub struct Dispatcher {
@@ -129,6 +143,8 @@ pub struct Dispatcher {
     swept: Option<Timestamp>,
     due_looked: Option<Timestamp>,
     due_out: usize,
+    /// Since when runs of other dispatchers are seen to wait.
+    foreign: std::collections::HashMap<i64, Timestamp>,
 }
 
 impl Dispatcher {
@@ -145,6 +161,7 @@ impl Dispatcher {
             swept: None,
             due_looked: None,
             due_out: 0,
+            foreign: Default::default(),
         }
     }
 
@@ -172,12 +189,18 @@ impl Dispatcher {
     /// Those of the store.
     pub async fn step(&mut self) -> Result<bool, Error> {
         self.take_missed();
+        if !self.shared.territory.may_claim() || !self.shared.relays.is_manned() {
+            return Ok(false);
+        }
+        self.ratios.sit(self.shared.territory.seat());
         self.sweep().await?;
         self.look_due().await?;
         let mut moved = false;
         for lane in Lane::ALL {
             for record in self.shared.queue.pull(lane, PULL_MAX) {
-                self.lanes.get(lane).offer(&record);
+                if self.is_mine(lane, record.first, self.shared.clock.now()) {
+                    self.lanes.get(lane).offer(&record);
+                }
             }
             moved |= self.send_due(lane).await?;
             moved |= self.send_runs(lane).await?;
@@ -212,21 +235,30 @@ impl Dispatcher {
     async fn sweep(&mut self) -> Result<(), Error> {
         let now = self.shared.clock.now();
         let first_time = self.swept.is_none();
-        if self.swept.is_some_and(|swept| now.since(swept) < SWEEP_EVERY) {
+        let shared = self.shared.territory.is_shared();
+        let every = if shared { SHARED_SWEEP_EVERY } else { SWEEP_EVERY };
+        let nudged = self.shared.nudged.swap(false, Ordering::AcqRel);
+        if !nudged && self.swept.is_some_and(|swept| now.since(swept) < every) {
             return Ok(());
         }
         self.swept = Some(now);
+        if self.foreign.len() > FOREIGN_MAX {
+            self.foreign.clear();
+        }
         for lane in Lane::ALL {
             let state = self.lanes.get(lane);
-            if !state.is_empty() && !state.more_accounts {
+            if !shared && !state.is_empty() && !state.more_accounts {
                 continue;
             }
             state.more_accounts = false;
             let accounts =
                 self.shared.store.waiting_accounts(lane, AccountId(0), crate::lanes::ACCOUNTS_MAX as u32).await?;
             for account in accounts {
+                if self.lanes.get(lane).turn(account).is_some_and(|turn| !turn.runs.is_empty()) {
+                    continue;
+                }
                 let found = self.refill(lane, account).await?;
-                if !first_time {
+                if !first_time && !shared {
                     self.shared.store.metrics().sweeper_found.fetch_add(found as u64, Ordering::Relaxed);
                 }
             }
@@ -234,14 +266,32 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// Whether this dispatcher takes a run: of its own part, or left by another for too long.
+    fn is_mine(&mut self, lane: Lane, first: i64, now: Timestamp) -> bool {
+        if self.shared.territory.part(now).has(first) {
+            return true;
+        }
+        let since = *self.foreign.entry(first).or_insert(now);
+        let mine = now.since(since) >= self.shared.territory.patience(lane);
+        if mine {
+            self.foreign.remove(&first);
+        }
+        mine
+    }
+
     /// Takes the oldest runs of an account that are not in memory.
     async fn refill(&mut self, lane: Lane, account: AccountId) -> Result<usize, Error> {
         let limit = (self.lanes.get(lane).known().min(CLAIMS_OUT_MAX + crate::lanes::RUNS_MAX)
             + crate::lanes::RUNS_MAX
             + 1) as u32;
-        let runs = self.shared.store.waiting_runs(lane, account, 0, limit).await?;
+        let shared = self.shared.territory.is_shared();
+        // The others' runs are among them.
+        let limit = if shared { limit * 2 } else { limit };
+        let mut runs = self.shared.store.waiting_runs(lane, account, 0, limit).await?;
+        let more = shared || runs.len() == limit as usize;
+        let now = self.shared.clock.now();
+        runs.retain(|run| self.is_mine(lane, run.first, now));
         let state = self.lanes.get(lane);
-        let more = runs.len() == limit as usize;
         let before = state.known();
         for run in runs {
             state.add(run);
@@ -260,7 +310,7 @@ impl Dispatcher {
             return Ok(());
         }
         self.due_looked = Some(now);
-        for due in self.shared.store.due(now, (0, 0), DUE_READ_MAX).await? {
+        for due in self.shared.store.due(now, self.shared.territory.part(now), DUE_READ_MAX).await? {
             match due.kind {
                 DueKind::Send => self.lanes.get(due.lane).due.push_back(due),
                 DueKind::Expire => {

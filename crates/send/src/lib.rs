@@ -9,6 +9,7 @@ mod booking;
 mod config;
 mod dispatch;
 mod flights;
+mod foreign;
 mod gate;
 mod lanes;
 mod launch;
@@ -25,6 +26,7 @@ mod settings;
 mod settle;
 mod shares;
 mod sweeper;
+mod territory;
 mod types;
 mod views;
 

@@ -20,8 +20,9 @@ use crate::outgoing;
 use crate::relays::Relays;
 use crate::sealed;
 use crate::service::Service;
-use crate::settle::Settler;
+use crate::settle::{Note, Settler};
 use crate::sweeper;
+use crate::territory::{self, Territory};
 
 /// Event lists that may wait for the settling side; relays read no further while it is full.
 const EVENTS_MAX: usize = 1_024;
@@ -29,6 +30,8 @@ const EVENTS_MAX: usize = 1_024;
 const NOTES_MAX: usize = 1_024;
 /// How long the last results of closed links may take to be written.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
+/// How often claims of dead processes are looked for.
+const RECOVER_EVERY: Duration = Duration::from_secs(1);
 /// Claims of an earlier life settled in one commit.
 const CLAIMS_AT_ONCE: u32 = 4;
 
@@ -36,7 +39,8 @@ const CLAIMS_AT_ONCE: u32 = 4;
 pub(crate) struct Tasks {
     dispatcher: JoinHandle<()>,
     settler: JoinHandle<()>,
-    sweeper: JoinHandle<()>,
+    /// Chores that end with the process.
+    chores: Vec<JoinHandle<()>>,
 }
 
 /// Settles what an earlier life left, connects the relays, and starts to dispatch.
@@ -48,14 +52,15 @@ pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> R
     let (notes, notes_receiver) = mpsc::channel(NOTES_MAX);
     let wake = Arc::new(Notify::new());
     let queue: Arc<dyn Queue> = Arc::new(InProcess::default());
-    publish_runs(&store, &queue, &wake);
-    let owner = store.new_id()?;
+    let owner = store.incarnation()?;
+    let territory = Territory::new(&store, config.roles);
     let relays = Arc::new(Relays::new(events, wake.clone(), clock.clone(), config.seed));
     let shared = Arc::new(Shared {
         store,
         queue,
         relays,
         flights: Flights::default(),
+        territory,
         config,
         clock,
         metrics: SendMetrics::default(),
@@ -66,15 +71,24 @@ pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> R
         unsettled: AtomicUsize::new(0),
         notes,
         owner,
+        nudged: AtomicBool::new(false),
+        told: Default::default(),
     });
-    recover(&shared).await?;
-    shared.relays.reload(&shared.store).await?;
+    publish_runs(&shared);
+    if !shared.territory.is_shared() {
+        settle_dead(&shared).await?;
+    }
+    shared.relays.reload(&shared.store, &shared.territory).await?;
     let (died, failed) = watch::channel(None);
     let settler = Settler::new(shared.clone(), events_receiver, notes_receiver);
     let tasks = Tasks {
         settler: supervise("settling", &died, &shared, settler.run()),
         dispatcher: supervise("dispatch", &died, &shared, Dispatcher::new(shared.clone()).run()),
-        sweeper: supervise("sweeping", &died, &shared, sweeper::run(shared.clone())),
+        chores: vec![
+            supervise("sweeping", &died, &shared, sweeper::run(shared.clone())),
+            supervise("recovery", &died, &shared, recover(shared.clone())),
+            supervise("leases", &died, &shared, territory::keep(shared.clone())),
+        ],
     };
     Ok(Service::new(shared, tasks, failed))
 }
@@ -112,13 +126,14 @@ impl Drop for AbortOnDrop {
 pub(crate) async fn stop(shared: &Shared, tasks: Tasks) {
     shared.stopping.store(true, Ordering::Release);
     shared.wake.notify_one();
+    shared.store.drain();
     // A dispatcher that panicked has stopped all the same; its claims are settled at the next start.
     let _ = tasks.dispatcher.await;
     while shared.claims_out.load(Ordering::Acquire) > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     shared.relays.stop(shared.config.drain).await;
-    tasks.sweeper.abort();
+    tasks.chores.iter().for_each(JoinHandle::abort);
     // The links are closed; what they sent last is being written.
     let _ = tokio::time::timeout(SETTLE_MAX, settled(shared)).await;
     tasks.settler.abort();
@@ -137,20 +152,48 @@ async fn settled(shared: &Shared) {
     }
 }
 
-fn publish_runs(store: &Store, queue: &Arc<dyn Queue>, wake: &Arc<Notify>) {
-    let (queue, wake) = (queue.clone(), wake.clone());
-    store.on_runs(move |runs| {
+fn publish_runs(shared: &Arc<Shared>) {
+    let weak = Arc::downgrade(shared);
+    shared.store.on_runs(move |runs| {
+        let Some(shared) = weak.upgrade() else { return };
+        if let Some(tell) = shared.told.get() {
+            let mut lanes: Vec<Lane> = runs.iter().map(|run| run.lane).collect();
+            lanes.sort_unstable();
+            lanes.dedup();
+            tell(&lanes);
+        }
+        if !shared.territory.roles().dispatch {
+            return;
+        }
         let records: Vec<Record> = runs
             .iter()
             .map(|run| Record { lane: run.lane, account: run.account, first: run.first, count: run.count })
             .collect();
-        queue.publish(&records);
-        wake.notify_one();
+        shared.queue.publish(&records);
+        shared.wake.notify_one();
     });
 }
 
-/// Claims of an earlier life: what was not answered is unknown, the rest goes on.
-async fn recover(shared: &Arc<Shared>) -> Result<(), Error> {
+/// Settles what dead processes left, where this process has that task.
+async fn recover(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(RECOVER_EVERY).await;
+        if !shared.territory.recovers() {
+            continue;
+        }
+        match settle_dead(&shared).await {
+            Ok(0) => {}
+            Ok(claims) => {
+                tracing::warn!(claims, "claims of a process that is gone were settled");
+                let _ = shared.notes.send(Note::Recovered).await;
+            }
+            Err(error) => tracing::warn!(%error, "claims of dead processes could not be settled; it is tried again"),
+        }
+    }
+}
+
+/// Claims that nobody holds any more: what was not answered is unknown, the rest goes on. Answers how many there were.
+async fn settle_dead(shared: &Arc<Shared>) -> Result<usize, Error> {
     let resend: std::collections::HashMap<u8, bool> = {
         let vault = shared.store.vault().clone();
         let rows = shared.store.read(move |reader| bongsu_store::relays::load(&reader.live, &vault)).await?;
@@ -170,6 +213,11 @@ async fn recover(shared: &Arc<Shared>) -> Result<(), Error> {
             payload.map_or(0, |payload| outgoing::plain_hash(&vault, &payload.to))
         }),
     });
-    while shared.store.settle_claims(policy.clone(), CLAIMS_AT_ONCE).await? > 0 {}
-    Ok(())
+    let mut settled = 0;
+    loop {
+        match shared.store.settle_claims(policy.clone(), CLAIMS_AT_ONCE).await? {
+            0 => return Ok(settled),
+            some => settled += some,
+        }
+    }
 }

@@ -79,10 +79,20 @@ impl Settler {
             Some((place, true)) => {
                 let verdict = if receipt.status.is_final() { Verdict::Repeated } else { Verdict::NotFinal };
                 keep(round, place, &receipt, verdict);
+                round.changes.extend(receipt.stored.map(Change::OrphanDone));
                 round.acks.extend(receipt.ack);
             }
             None => round.unmatched.push(receipt),
         }
+    }
+
+    /// Puts a kept receipt where memory says it belongs, if it does.
+    pub(crate) fn try_place(&mut self, flights: &mut Inner, round: &mut Round, receipt: Unmatched) -> bool {
+        let ours = belongs(flights, &receipt).is_some();
+        if ours {
+            self.place(flights, round, receipt);
+        }
+        ours
     }
 
     /// A receipt for a part that waits.
@@ -383,7 +393,7 @@ fn keep(round: &mut Round, place: Place, receipt: &Unmatched, verdict: Verdict) 
     }));
 }
 
-fn stored((seq, orphan): (i64, Orphan)) -> Unmatched {
+pub(crate) fn stored((seq, orphan): (i64, Orphan)) -> Unmatched {
     Unmatched {
         relay: orphan.relay,
         relay_id: orphan.relay_id,

@@ -11,6 +11,8 @@ use bongsu_store::relays::{Coding, Long as StoredLong, RelayRow};
 use bongsu_store::{Error, Store, relays};
 use tokio::sync::{Notify, mpsc};
 
+use crate::territory::Territory;
+
 /// A relay that is down for less than this is waited for: a link that comes back at once is no outage.
 const DOWN_GRACE: Duration = Duration::from_secs(2);
 /// Ratios that are remembered; over it they are remembered anew.
@@ -29,6 +31,10 @@ pub struct Link {
     pub resend_unknown: bool,
     /// The running sessions; absent once the relay was deleted.
     pub port: Option<Arc<dyn RelayPort>>,
+    /// Whether it was deleted.
+    deleted: bool,
+    /// Parts a second that this process may send.
+    rate_per_s: f64,
     breaker: Mutex<Breaker>,
     started: Timestamp,
 }
@@ -72,6 +78,11 @@ impl Link {
     /// Parts it takes now in a lane.
     pub fn room(&self, lane: Lane) -> u32 {
         self.port.as_ref().map_or(0, |port| port.room(lane))
+    }
+
+    /// How long after its last part another process may write one, ms.
+    pub fn spacing_ms(&self) -> i64 {
+        (1_000.0 / self.rate_per_s.max(0.001)).ceil() as i64
     }
 
     /// How it is.
@@ -151,7 +162,7 @@ impl Relays {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn reload(&self, store: &Store) -> Result<(), Error> {
+    pub async fn reload(&self, store: &Store, territory: &Territory) -> Result<(), Error> {
         let vault = store.vault().clone();
         let rows = store.read(move |reader| relays::load(&reader.live, &vault)).await?;
         let mut stopped = Vec::new();
@@ -159,7 +170,16 @@ impl Relays {
             let mut links = self.links.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             for row in rows {
                 let old = links.get(&row.no).cloned();
-                let (port, gone) = self.port(&row, old.as_deref());
+                let (held, of) = territory.binds(row.no, self.clock.now()).unwrap_or((row.binds.into(), row.binds.into()));
+                let rate_per_s = f64::from(row.rate_per_s) * f64::from(held) / f64::from(of.max(1));
+                let wanted = row.deleted.is_none() && territory.roles().dispatch && held > 0;
+                let config = wanted.then(|| RelayConfig {
+                    binds: held.min(u8::MAX.into()) as u8,
+                    rate_per_s,
+                    gate: territory.gate(),
+                    ..relay_config(&row)
+                });
+                let (port, gone) = self.port(row.no, config, old.as_deref());
                 stopped.extend(gone);
                 let (breaker, started) = old
                     .as_ref()
@@ -171,6 +191,8 @@ impl Relays {
                         name: row.name,
                         resend_unknown: row.resend_unknown,
                         port,
+                        deleted: row.deleted.is_some(),
+                        rate_per_s,
                         breaker: Mutex::new(breaker),
                         started,
                     }),
@@ -184,24 +206,26 @@ impl Relays {
         Ok(())
     }
 
-    /// The port a row needs, and one that has to stop.
-    fn port(&self, row: &RelayRow, old: Option<&Link>) -> (Running, Running) {
+    /// The port for a configuration, none without one; and a port that has to stop.
+    fn port(&self, no: u8, config: Option<RelayConfig>, old: Option<&Link>) -> (Running, Running) {
         let running = old.and_then(|link| link.port.clone());
-        if row.deleted.is_some() {
-            return (None, running);
-        }
-        let config = relay_config(row);
+        let Some(config) = config else { return (None, running) };
         match running {
             Some(port) => {
                 port.reconfigure(config);
                 (Some(port), None)
             }
             None => {
-                let seed = self.seed ^ u64::from(row.no);
+                let seed = self.seed ^ u64::from(no);
                 let port = smpp::start(config, self.events.clone(), self.wake.clone(), self.clock.clone(), seed);
                 (Some(port), None)
             }
         }
+    }
+
+    /// Whether every relay has a link here: without one the ratio of a customer could not be kept.
+    pub fn is_manned(&self) -> bool {
+        self.read().values().all(|link| link.deleted || link.port.is_some())
     }
 
     /// Stops every link: queued messages come back, those in flight have `drain`.
@@ -220,9 +244,7 @@ fn relay_config(row: &RelayRow) -> RelayConfig {
     RelayConfig {
         system_id: row.system_id.clone(),
         password: row.password.clone(),
-        rate_per_s: row.rate_per_s,
         window: row.window,
-        binds: row.binds,
         resend_unknown: row.resend_unknown,
         coding: match settings.coding {
             Coding::Ksc5601 => DataCoding::Ksc5601,

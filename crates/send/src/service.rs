@@ -242,7 +242,8 @@ impl Service {
 
     /// Brings the running links in line with the relay rows.
     pub async fn relays_changed(&self) {
-        if let Err(error) = self.shared.relays.reload(&self.shared.store).await {
+        self.shared.store.look_at_leases();
+        if let Err(error) = self.shared.relays.reload(&self.shared.store, &self.shared.territory).await {
             tracing::warn!(%error, "relays could not be read again; the next change reads them");
         }
     }
@@ -250,6 +251,18 @@ impl Service {
     /// A distribution was changed; the dispatcher reads it with its next look.
     pub async fn distributions_changed(&self, _account: AccountId, _channel: Channel) {
         self.shared.wake.notify_one();
+    }
+
+    /// Another process accepted something: the dispatcher looks at the store.
+    pub fn nudge(&self) {
+        self.shared.nudged.store(true, Ordering::Release);
+        self.shared.wake.notify_one();
+    }
+
+    /// Calls `tell` with the lanes in which this process accepted something, for those who dispatch elsewhere; set once.
+    pub fn on_accept(&self, tell: impl Fn(&[bongsu_domain::Lane]) + Send + Sync + 'static) {
+        // A second listener would be a second bus; the first one stays.
+        let _ = self.shared.told.set(Box::new(tell));
     }
 
     /// What is not ready, by part.

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::dispatch::Shared;
 use crate::flights::{Flight, Inner, Part};
 use crate::metrics::Finished;
+use crate::foreign::{self, Foreign};
 use crate::receipts::Unmatched;
 
 /// Changes of one write unit, so that an urgent accept gets in between.
@@ -43,6 +44,8 @@ pub enum Note {
     Expire(Due),
     /// Something was due for a message that needs nothing any more.
     Gone(i64),
+    /// Claims of dead processes were settled: receipts that came for their messages may find them now.
+    Recovered,
 }
 
 /// What a round of settling produced.
@@ -100,6 +103,8 @@ pub struct Settler {
     pub(crate) orphan_count: usize,
     random: u64,
     ticked: Timestamp,
+    /// Receipts that other processes kept, and when they were looked for.
+    pub(crate) foreign: Foreign,
 }
 
 impl Settler {
@@ -107,7 +112,7 @@ impl Settler {
     pub fn new(shared: Arc<Shared>, events: mpsc::Receiver<Vec<Event>>, notes: mpsc::Receiver<Note>) -> Self {
         let random = shared.config.seed | 1;
         let ticked = shared.clock.now();
-        Self { shared, events, notes, orphans: HashMap::new(), orphan_count: 0, random, ticked }
+        Self { shared, events, notes, orphans: HashMap::new(), orphan_count: 0, random, ticked, foreign: Foreign::default() }
     }
 
     /// Settles until every sender is gone.
@@ -116,6 +121,7 @@ impl Settler {
             tracing::warn!(%error, "unmatched receipts could not be read; they are matched when their deadline comes");
         }
         let mut lists = Vec::with_capacity(LISTS_MAX);
+        let tick = if self.shared.territory.is_shared() { foreign::LOOK_EVERY } else { TICK };
         loop {
             tokio::select! {
                 count = self.events.recv_many(&mut lists, LISTS_MAX) => {
@@ -126,8 +132,9 @@ impl Settler {
                     self.settle(events).await;
                 }
                 Some(note) = self.notes.recv() => self.settle_note(note).await,
-                () = tokio::time::sleep(TICK) => {}
+                () = tokio::time::sleep(tick) => {}
             }
+            self.look_for_foreign().await;
             self.tick().await;
         }
     }
@@ -455,6 +462,7 @@ impl Settler {
         let now = self.shared.clock.now();
         match note {
             Note::Gone(id) => round.changes.push(Change::NotDue(id)),
+            Note::Recovered => self.match_again().await,
             Note::Poison { id, attempt, reason } => {
                 let landed = self.shared.flights.lock().land(id, attempt);
                 if let Some((flight, claim_done)) = landed {
@@ -489,7 +497,9 @@ impl Settler {
             round.changes.extend(claim_done.map(Change::ClaimDone));
             round.cut();
         }
-        self.expire_submitted(&mut round, now).await;
+        if self.shared.territory.sweeps() {
+            self.expire_submitted(&mut round, now).await;
+        }
         if !round.changes.is_empty() {
             self.write(round).await;
         }
@@ -497,9 +507,13 @@ impl Settler {
 
     /// Keeps an orphan where the answer it overtook will look for it.
     pub(crate) fn keep_orphan(&mut self, seq: i64, orphan: Orphan) {
-        if self.orphan_count < ORPHANS_MAX {
+        if self.orphan_count >= ORPHANS_MAX {
+            return;
+        }
+        let same = self.orphans.entry((orphan.relay, orphan.recipient)).or_default();
+        if same.iter().all(|(other, _)| *other != seq) {
             self.orphan_count += 1;
-            self.orphans.entry((orphan.relay, orphan.recipient)).or_default().push((seq, orphan));
+            same.push((seq, orphan));
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Ratios {
     kept: HashMap<(AccountId, Channel), Option<Ratio>>,
     dirty: HashSet<(AccountId, Channel)>,
     generation: u64,
+    /// The place among the dispatchers under which the credits are kept.
+    seat: u16,
 }
 
 impl Ratios {
@@ -42,9 +44,14 @@ impl Ratios {
         if self.kept.contains_key(&(account, channel)) {
             return Ok(fresh);
         }
-        let ratio = read(store, account, channel).await?;
+        let ratio = read(store, account, channel, self.seat).await?;
         self.kept.insert((account, channel), ratio);
         Ok(true)
+    }
+
+    /// Keeps what follows under another place among the dispatchers.
+    pub fn sit(&mut self, seat: u16) {
+        self.seat = seat;
     }
 
     /// Takes new shares where they changed; credits that count for the old shares start level by themselves.
@@ -54,7 +61,7 @@ impl Ratios {
         }
         let keys: Vec<_> = self.kept.keys().copied().collect();
         for (account, channel) in keys {
-            let fresh = read(store, account, channel).await?;
+            let fresh = read(store, account, channel, self.seat).await?;
             let old = self.kept.insert((account, channel), fresh.clone()).flatten();
             if let (Some(old), Some(Some(kept))) = (old, self.kept.get_mut(&(account, channel))) {
                 kept.credits = old.credits;
@@ -83,17 +90,17 @@ impl Ratios {
             .into_iter()
             .filter_map(|(account, channel)| {
                 let ratio = self.kept.get(&(account, channel))?.as_ref()?;
-                Some(ShareState { account, channel, state: ratio.credits.encode() })
+                Some(ShareState { account, channel, seat: self.seat, state: ratio.credits.encode() })
             })
             .collect()
     }
 }
 
-async fn read(store: &Store, account: AccountId, channel: Channel) -> Result<Option<Ratio>, Error> {
+async fn read(store: &Store, account: AccountId, channel: Channel, seat: u16) -> Result<Option<Ratio>, Error> {
     store
         .read(move |reader| {
             let shares = distributions::load(&reader.live, account, channel)?;
-            let state = distributions::load_state(&reader.live, account, channel)?;
+            let state = distributions::load_state(&reader.live, account, channel, seat)?;
             Ok(Shares::new(shares).ok().map(|shares| Ratio {
                 shares,
                 credits: state.and_then(|bytes| Distribution::decode(&bytes)).unwrap_or_default(),

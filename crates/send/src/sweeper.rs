@@ -22,6 +22,9 @@ pub async fn run(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(EXPIRE_EVERY).await;
         rounds = rounds.wrapping_add(1);
+        if !shared.territory.sweeps() {
+            continue;
+        }
         if let Err(error) = step(&shared, rounds.is_multiple_of(CLEAN_EVERY)).await {
             tracing::warn!(%error, "sweeping failed; it is tried again");
         }
@@ -38,6 +41,7 @@ pub async fn step(shared: &Shared, clean: bool) -> Result<(), Error> {
         let now = shared.clock.now();
         let orphans_before = now.minus(shared.config.receipt_deadline);
         shared.store.clean(orphans_before, now.minus(STAGED_FOR)).await?;
+        shared.store.prepare_days().await?;
         if let Some(days) = shared.config.retention_days {
             let keep_from = now.minus(Duration::from_secs(u64::from(days) * 86_400)).kst_day();
             for day in shared.store.retire_days(keep_from).await? {

@@ -193,6 +193,10 @@ fn send_config(config: &Config, clock: &dyn Clock) -> SendConfig {
         idempotency_wait: config.send.idempotency_wait,
         drain: config.stop,
         own_number: config.send.own_number,
+        roles: bongsu_store::Roles {
+            dispatch: config.roles.contains(&Role::Dispatch),
+            report: config.roles.contains(&Role::Report),
+        },
         // Only jitter hangs on it: two processes that start at the same time must not move in step.
         seed: clock.now().micros().unsigned_abs() ^ u64::from(std::process::id()) << 32,
     }

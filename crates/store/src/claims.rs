@@ -88,6 +88,8 @@ pub struct ShareState {
     pub account: AccountId,
     /// Channel.
     pub channel: Channel,
+    /// The place of the dispatch process among the active ones; 0 where there is one.
+    pub seat: u16,
     /// Encoded credits.
     pub state: Vec<u8>,
 }
@@ -115,7 +117,7 @@ pub(crate) fn write(tx: &mut Tx<'_>, claims: &[Claim], states: &[ShareState]) ->
         });
     }
     for state in states {
-        distributions::save_state(tx.live, state.account, state.channel, &state.state)?;
+        distributions::save_state(tx.live, state.account, state.channel, state.seat, &state.state)?;
     }
     Ok(taken)
 }
@@ -208,7 +210,7 @@ pub(crate) fn left_over(live: &Db, alive: &[i64], limit: u32) -> Result<Vec<(i64
     // An owner is never negative.
     let alive = alive.iter().fold(String::from("-1"), |list, owner| format!("{list}, {owner}"));
     let mut statement = live.prepare_cached(&format!(
-        "SELECT id, lane, first, relays, ids FROM claims WHERE owner NOT IN ({alive}) ORDER BY id DESC LIMIT ?"
+        "SELECT id, lane, first, relays, ids FROM claims WHERE owner NOT IN ({alive}) ORDER BY id DESC LIMIT ? /* lock */"
     ))?;
     let mut rows = statement.query([limit])?;
     let mut found = Vec::new();
@@ -261,14 +263,41 @@ pub(crate) fn waiting_accounts(live: &Db, lane: Lane, after: AccountId, limit: u
     Ok(found)
 }
 
-/// What is due by now after the cursor `(at, id)`, oldest first.
-pub(crate) fn due(live: &Db, now_ms: i64, after: (i64, i64), limit: u32) -> Result<Vec<Due>, Error> {
+/// The part of what is due that one of several dispatchers takes, and from when on it takes the others' as well.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// Its place, from 0.
+    pub index: u16,
+    /// How many there are.
+    pub count: u16,
+    /// What was due before this (ms) is anybody's.
+    pub anybodys_before: i64,
+}
+
+impl Part {
+    /// All of it.
+    pub const WHOLE: Part = Part { index: 0, count: 1, anybodys_before: 0 };
+
+    /// Whether an id is of this part.
+    pub fn has(self, id: i64) -> bool {
+        spread(id) % i64::from(self.count.max(1)) == i64::from(self.index)
+    }
+}
+
+/// What spreads ids over dispatchers: the millisecond and the node, not the place within a run. The statement that reads
+/// what is due says the same.
+const fn spread(id: i64) -> i64 {
+    (id >> 22) + (id >> 12)
+}
+
+/// What is due by now in a part, oldest first.
+pub(crate) fn due(live: &Db, now_ms: i64, part: Part, limit: u32) -> Result<Vec<Due>, Error> {
     let mut statement = live.prepare_cached(
         "SELECT at, id, attempt, kind, lane, account, relay FROM due
-           WHERE at <= ? AND (at > ? OR (at = ? AND id > ?)) ORDER BY at, id LIMIT ?",
+           WHERE at <= ? AND (((id >> 22) + (id >> 12)) % ? = ? OR at < ?) ORDER BY at, id LIMIT ?",
     )?;
     let found = statement
-        .query_map((now_ms, after.0, after.0, after.1, limit), |row| {
+        .query_map((now_ms, part.count.max(1), part.index, part.anybodys_before, limit), |row| {
             Ok(Due {
                 at: row.get(0)?,
                 id: row.get(1)?,

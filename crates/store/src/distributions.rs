@@ -95,14 +95,14 @@ pub fn load(live: &Db, account: AccountId, channel: Channel) -> Result<Vec<(u8, 
     }
 }
 
-/// Where the distribution of an account and channel stands, as [`save_state`] kept it.
+/// Where the distribution of an account and channel stands for one dispatch process, as [`save_state`] kept it.
 ///
 /// # Errors
 /// Only those of the file.
-pub fn load_state(live: &Db, account: AccountId, channel: Channel) -> Result<Option<Vec<u8>>, Error> {
+pub fn load_state(live: &Db, account: AccountId, channel: Channel, seat: u16) -> Result<Option<Vec<u8>>, Error> {
     Ok(live
-        .prepare_cached("SELECT state FROM distribution_state WHERE account = ? AND channel = ?")?
-        .query_row(params![account.0, channel as u8], |row| row.get(0))
+        .prepare_cached("SELECT state FROM distribution_state WHERE account = ? AND channel = ? AND seat = ?")?
+        .query_row(params![account.0, channel as u8, seat], |row| row.get(0))
         .optional()?)
 }
 
@@ -110,13 +110,13 @@ pub fn load_state(live: &Db, account: AccountId, channel: Channel) -> Result<Opt
 ///
 /// # Errors
 /// Only those of the file.
-pub fn save_state(live: &Db, account: AccountId, channel: Channel, state: &[u8]) -> Result<(), Error> {
+pub fn save_state(live: &Db, account: AccountId, channel: Channel, seat: u16, state: &[u8]) -> Result<(), Error> {
     let changed = live
-        .prepare_cached("UPDATE distribution_state SET state = ? WHERE account = ? AND channel = ?")?
-        .execute(params![state, account.0, channel as u8])?;
+        .prepare_cached("UPDATE distribution_state SET state = ? WHERE account = ? AND channel = ? AND seat = ?")?
+        .execute(params![state, account.0, channel as u8, seat])?;
     if changed == 0 {
-        live.prepare_cached("INSERT INTO distribution_state (state, account, channel) VALUES (?, ?, ?)")?
-            .execute(params![state, account.0, channel as u8])?;
+        live.prepare_cached("INSERT INTO distribution_state (state, account, channel, seat) VALUES (?, ?, ?, ?)")?
+            .execute(params![state, account.0, channel as u8, seat])?;
     }
     Ok(())
 }

@@ -175,6 +175,11 @@ pub async fn get(store: &Store, scope: Option<AccountId>, id: KeyId) -> Result<K
     store.read(move |reader| must_exist(&reader.live, scope, id)).await
 }
 
+/// Of several processes, one at a time decides about operator keys.
+fn one_at_a_time(live: &Db) -> Result<(), Error> {
+    live.prepare_cached("SELECT name FROM facts WHERE name = 'board' /* lock */")?.query(()).map(drop)
+}
+
 /// Ends a key at once. Revoking it again changes nothing.
 ///
 /// # Errors
@@ -183,6 +188,7 @@ pub async fn get(store: &Store, scope: Option<AccountId>, id: KeyId) -> Result<K
 pub async fn revoke(store: &Store, scope: Option<AccountId>, id: KeyId) -> Result<KeyRow, Error> {
     let row = store
         .write(move |tx| {
+            one_at_a_time(tx.live)?;
             let mut row = must_exist(tx.live, scope, id)?;
             if row.revoked.is_some() {
                 return Ok(row);
@@ -238,6 +244,7 @@ pub async fn ensure_operator(store: &Store) -> Result<Option<Secret>, Error> {
     let hash = sha256(key.expose());
     let is_first = store
         .write(move |tx| {
+            one_at_a_time(tx.live)?;
             let ever: i64 =
                 tx.live.query_row("SELECT COUNT(*) FROM api_keys WHERE account IS NULL", (), |row| row.get(0))?;
             if ever > 0 {

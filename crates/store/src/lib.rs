@@ -13,6 +13,7 @@ pub mod distributions;
 mod error;
 pub mod faults;
 mod files;
+mod holdings;
 pub mod index;
 pub mod keys;
 pub mod lookup;
@@ -38,6 +39,7 @@ pub mod wallet;
 mod writer;
 
 pub use error::{Error, Kind};
+pub use holdings::{Bind, Holdings, Roles, Validity};
 pub use metrics::{COMMIT_BOUNDS_US, Metrics};
 pub use open::Options;
 pub use readers::Reader;

@@ -332,7 +332,7 @@ pub(crate) fn replay(tx: &mut crate::tx::Tx<'_>, account: Option<AccountId>, id:
     let scope = account.map_or(0, |a| a.0);
     let (attempt, lane, owner): (u8, u8, i64) = tx
         .live
-        .prepare_cached("SELECT attempt, lane, account FROM parked WHERE id = ? AND (? = 0 OR account = ?)")?
+        .prepare_cached("SELECT attempt, lane, account FROM parked WHERE id = ? AND (? = 0 OR account = ?) /* lock */")?
         .query_row((id, scope, scope), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     tx.live.prepare_cached("DELETE FROM parked WHERE id = ?")?.execute([id])?;
     let due = claims::Due {

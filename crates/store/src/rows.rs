@@ -144,17 +144,17 @@ pub(crate) fn read(row: &SqlRow<'_>) -> Result<MessageRow, Error> {
     })
 }
 
-/// One message of a day file.
+/// One message of a day file. Within a transaction its row stays as it is until the commit.
 pub(crate) fn by_id(day: &Db, id: i64) -> Result<Option<MessageRow>, Error> {
-    let mut statement = day.prepare_cached(&format!("SELECT {COLUMNS} FROM messages WHERE id = ?"))?;
+    let mut statement = day.prepare_cached(&format!("SELECT {COLUMNS} FROM messages WHERE id = ? /* lock */"))?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(|row| read(&row)).transpose()
 }
 
-/// Messages of a day file in `[from, to]`, in the order of ids.
+/// Messages of a day file in `[from, to]`, in the order of ids; they stay as they are like that of [`by_id`].
 pub(crate) fn in_range(day: &Db, from: i64, to: i64) -> Result<Vec<MessageRow>, Error> {
     let mut statement =
-        day.prepare_cached(&format!("SELECT {COLUMNS} FROM messages WHERE id BETWEEN ? AND ? ORDER BY id"))?;
+        day.prepare_cached(&format!("SELECT {COLUMNS} FROM messages WHERE id BETWEEN ? AND ? ORDER BY id /* lock */"))?;
     let mut rows = statement.query((from, to))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -228,10 +228,11 @@ pub(crate) fn read_run(row: &SqlRow<'_>) -> Result<Run, Error> {
     })
 }
 
-/// The run that holds an id. Without one the message does not exist.
+/// The run that holds an id. Without one the message does not exist. Within a transaction nobody claims from it until the
+/// commit.
 pub(crate) fn run_of(live: &Db, id: i64) -> Result<Option<Run>, Error> {
     let run = live
-        .prepare_cached(&format!("SELECT {RUN_COLUMNS} FROM runs WHERE first <= ? ORDER BY first DESC LIMIT 1"))?
+        .prepare_cached(&format!("SELECT {RUN_COLUMNS} FROM runs WHERE first <= ? ORDER BY first DESC LIMIT 1 /* lock */"))?
         .query_row([id], read_run)
         .optional()?;
     Ok(run.filter(|run| id <= run.last()))

@@ -304,12 +304,12 @@ impl Store {
         self.read(|reader| claims::oldest_waiting(&reader.live)).await
     }
 
-    /// What is due after a cursor.
+    /// What is due by now in a part.
     ///
     /// # Errors
     /// As for [`Store::read`].
-    pub async fn due(&self, now: Timestamp, after: (i64, i64), limit: u32) -> Result<Vec<Due>, Error> {
-        self.inner.hot.read(move |reader| claims::due(&reader.live, now.millis(), after, limit)).await
+    pub async fn due(&self, now: Timestamp, part: claims::Part, limit: u32) -> Result<Vec<Due>, Error> {
+        self.inner.hot.read(move |reader| claims::due(&reader.live, now.millis(), part, limit)).await
     }
 
     /// Rows of a run with their texts.

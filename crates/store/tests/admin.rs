@@ -523,7 +523,7 @@ async fn shares_are_even_until_set_and_hold_their_relays() {
     let put = distributions::put(&store, own, Channel::Sms, &shares).await.unwrap();
     assert_eq!((put.shares.clone(), put.set), (named(&[("kt", 70), ("skt", 20), ("lgu", 10)]), true));
     assert_eq!(distributions::get(&store, own, Channel::Sms).await.unwrap(), put);
-    let by_no = store.read(move |r| distributions::load(&r.live, own, Channel::Sms)).await.unwrap();
+    let by_no = store.read(move |r| distributions::load(&r.live, own, Channel::Sms, 0)).await.unwrap();
     assert_eq!(by_no, [(0, 70), (1, 20), (2, 10)]);
     assert!(!distributions::get(&store, own, Channel::Lms).await.unwrap().set, "channels are apart");
 
@@ -550,11 +550,11 @@ async fn the_state_of_a_distribution_is_kept() {
     let House { store, .. } = house();
     let own = AccountId(7);
     for state in [&[1u8, 2, 3][..], &[4]] {
-        store.write(move |tx| distributions::save_state(tx.live, own, Channel::Sms, state)).await.unwrap();
-        let kept = store.read(move |r| distributions::load_state(&r.live, own, Channel::Sms)).await.unwrap();
+        store.write(move |tx| distributions::save_state(tx.live, own, Channel::Sms, 0, state)).await.unwrap();
+        let kept = store.read(move |r| distributions::load_state(&r.live, own, Channel::Sms, 0)).await.unwrap();
         assert_eq!(kept.as_deref(), Some(state));
     }
-    assert_eq!(store.read(move |r| distributions::load_state(&r.live, own, Channel::Lms)).await.unwrap(), None);
+    assert_eq!(store.read(move |r| distributions::load_state(&r.live, own, Channel::Lms, 0)).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -111,6 +111,9 @@ pub(super) enum Grant {
     Nothing,
 }
 
+/// How often a session looks whether the gate opened again.
+const SHUT_LOOK: Duration = Duration::from_millis(100);
+
 impl Hub {
     pub(super) fn new(
         config: RelayConfig,
@@ -157,6 +160,9 @@ impl Hub {
     /// `unsent`.
     pub(super) fn grant(&self, ask: &Ask, unsent: &mut Vec<Event>) -> Grant {
         let state = &mut *self.lock();
+        if !state.config.gate.is_open() {
+            return Grant::Later(ask.now + SHUT_LOOK);
+        }
         if let Some(until) = state.throttle.pause(ask.now) {
             return Grant::Later(until);
         }

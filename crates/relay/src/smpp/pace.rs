@@ -10,6 +10,9 @@ use tokio::time::Instant;
 /// The share of the rate that lanes other than auth may use.
 const OTHERS_SHARE: f64 = 0.8;
 
+/// The lowest rate: one part a minute.
+const RATE_MIN: f64 = 1.0 / 60.0;
+
 /// The first wait after the relay throttles, and the longest one.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -24,14 +27,14 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(rate_per_s: u32, started: Instant) -> Pace {
-        let rate = f64::from(rate_per_s.max(1));
+    pub(super) fn new(rate_per_s: f64, started: Instant) -> Pace {
+        let rate = rate_per_s.max(RATE_MIN);
         Pace { all: Pacer::new(rate), others: Pacer::new(rate * OTHERS_SHARE), started }
     }
 
     /// Changes the rate; what was sent before still counts.
-    pub(super) fn set_rate(&mut self, rate_per_s: u32) {
-        let rate = f64::from(rate_per_s.max(1));
+    pub(super) fn set_rate(&mut self, rate_per_s: f64) {
+        let rate = rate_per_s.max(RATE_MIN);
         self.all.set_rate(rate);
         self.others.set_rate(rate * OTHERS_SHARE);
     }
@@ -168,7 +171,7 @@ mod tests {
     #[test]
     fn others_leave_a_fifth_of_the_rate_to_auth() {
         let start = Instant::now();
-        let mut pace = Pace::new(100, start);
+        let mut pace = Pace::new(100.0, start);
         let mut sent = [0u32; 2];
         for milli in 0..10_000 {
             let now = start + Duration::from_millis(milli);

@@ -98,7 +98,7 @@ impl State {
     }
 
     pub(super) fn refill(&self) -> u32 {
-        self.config.rate_per_s.div_ceil(REFILLS_PER_S).max(1)
+        ((self.config.rate_per_s / f64::from(REFILLS_PER_S)).ceil() as u32).max(1)
     }
 
     pub(super) fn window(&self) -> u32 {

@@ -77,7 +77,7 @@ pub fn config() -> RelayConfig {
     RelayConfig {
         system_id: "bongsu".to_owned(),
         password: "secret".to_owned().into(),
-        rate_per_s: 100_000,
+        rate_per_s: 100_000.0,
         window: 100,
         ..RelayConfig::new(7, "one", "pipe:1")
     }

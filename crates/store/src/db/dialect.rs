@@ -4,6 +4,8 @@
 //! MySQL once for many rows, with the values as a table `v` or as a list of tuples. A question ends with `/* lock */`
 //! where its rows must not change before the commit; SQLite has one writer and takes it as a comment.
 
+#![cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "the embedded store runs one row at a time"))]
+
 use std::borrow::Cow;
 use std::sync::OnceLock;
 

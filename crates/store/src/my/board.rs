@@ -4,7 +4,7 @@
 //! short transaction. How long a lease is good is counted from before its renewal, on this machine's monotonic clock.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,42 +15,7 @@ use crate::db::dialect::Kind::{Int, Text};
 use crate::db::dialect::Many;
 use crate::db::{Db, Value, int};
 use crate::error::{Error, Kind};
-
-/// What a process does of what needs leases.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Roles {
-    /// It sends to relays.
-    pub dispatch: bool,
-    /// It does periodic work.
-    pub report: bool,
-}
-
-/// What this process holds now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Holdings {
-    /// Binds it may use, with the moment (ms, database clock) before which nothing is written through them.
-    pub binds: BTreeMap<(u8, u16), i64>,
-    /// Its part of each relay.
-    pub shares: Vec<(u8, u16, u16)>,
-    /// Its periodic tasks.
-    pub sweep: bool,
-    /// It settles what dead processes left.
-    pub recover: bool,
-    /// Processes alive.
-    pub members: u16,
-    /// Its place among the active dispatchers, and how many there are.
-    pub active: Option<(u16, u16)>,
-    /// The database's clock at the last look, ms.
-    pub now_ms: i64,
-}
-
-impl Holdings {
-    /// The part of a relay that this process has: slots held now, of all slots.
-    pub fn share(&self, relay: u8) -> (u16, u16) {
-        let found = self.shares.iter().find(|(no, ..)| *no == relay);
-        found.map_or((0, 1), |(_, held, of)| (*held, (*of).max(1)))
-    }
-}
+use crate::holdings::{Bind, Holdings, Roles, Validity};
 
 /// The handle on the thread that keeps the leases.
 pub struct Leases {
@@ -61,20 +26,6 @@ pub struct Leases {
     valid: Arc<Validity>,
     inbox: Arc<(Mutex<Asked>, Condvar)>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
-}
-
-/// Until when the leases of this process are good, on its own clock.
-#[derive(Debug)]
-pub struct Validity {
-    began: Instant,
-    until_ms: AtomicU64,
-}
-
-impl Validity {
-    /// Whether something may be written to a relay now.
-    pub fn is_good(&self) -> bool {
-        (self.began.elapsed().as_millis() as u64) < self.until_ms.load(Ordering::Acquire)
-    }
 }
 
 #[derive(Default)]
@@ -136,7 +87,7 @@ impl Leases {
     }
 
     /// Tells that binds are not used any more; others may write through them from `not_before` (ms, database clock).
-    pub fn stopped(&self, binds: impl IntoIterator<Item = ((u8, u16), i64)>) {
+    pub fn stopped(&self, binds: impl IntoIterator<Item = (Bind, i64)>) {
         let names = binds.into_iter().map(|((relay, slot), at)| (LeaseName::Bind { relay, slot }, at));
         self.ask(|asked| asked.stopped.extend(names));
     }
@@ -245,8 +196,8 @@ impl Board {
     pub(super) fn start(self, began: Instant, fatal: watch::Sender<Option<String>>) -> Result<Leases, Error> {
         let inbox: Arc<(Mutex<Asked>, Condvar)> = Arc::default();
         let (publish, holdings) = watch::channel(Arc::new(Holdings::default()));
-        let valid = Arc::new(Validity { began: Instant::now(), until_ms: AtomicU64::new(0) });
-        valid.until_ms.store(good_for(self.lease, began.elapsed()), Ordering::Release);
+        let valid = Arc::new(Validity::new());
+        valid.extend(good_for(self.lease, began.elapsed()));
         let (owner, lease, node) = (self.owner, self.lease, self.node.unwrap_or_default());
         let keeper =
             Keeper { board: self, inbox: inbox.clone(), publish, valid: valid.clone(), fatal, using: BTreeMap::new() };
@@ -312,6 +263,13 @@ pub(crate) fn fence_dead(db: &Db, lease: Duration) -> Result<Vec<i64>, Error> {
     Ok(alive)
 }
 
+fn bind_of(name: &LeaseName) -> Option<Bind> {
+    match name {
+        LeaseName::Bind { relay, slot } => Some((*relay, *slot)),
+        _ => None,
+    }
+}
+
 /// The thread.
 struct Keeper {
     board: Board,
@@ -364,24 +322,19 @@ impl Keeper {
     }
 
     fn took(&mut self, plan: &lease::Plan, now_ms: i64, began: Instant, stopped: &BTreeMap<LeaseName, i64>) {
-        let good = self.valid.began.elapsed().as_millis() as u64 + good_for(self.board.lease, began.elapsed());
-        self.valid.until_ms.store(good, Ordering::Release);
+        self.valid.extend(good_for(self.board.lease, began.elapsed()));
         {
             let mut asked = self.inbox.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             asked.stopped.retain(|name, _| !stopped.contains_key(name));
         }
         let held = || plan.renew.iter().chain(&plan.take);
-        let binds: BTreeMap<(u8, u16), i64> = held()
-            .filter_map(|(name, at)| match name {
-                LeaseName::Bind { relay, slot } => Some(((*relay, *slot), *at)),
-                _ => None,
-            })
-            .collect();
+        let binds: BTreeMap<Bind, i64> = held().filter_map(|(name, at)| Some((bind_of(name)?, *at))).collect();
         self.using = held().map(|(name, at)| (*name, *at)).chain(plan.give_up.iter().map(|name| (*name, 0))).collect();
         let has = |task: Task| held().any(|(name, _)| *name == LeaseName::Task(task));
         let holdings = Holdings {
             binds,
-            shares: plan.share.iter().map(|Share { relay, held, of }| (*relay, *held, *of)).collect(),
+            giving_up: plan.give_up.iter().filter_map(bind_of).collect(),
+            slots: plan.share.iter().map(|Share { relay, of, .. }| (*relay, *of)).collect(),
             sweep: has(Task::Sweep),
             recover: has(Task::Recover),
             members: plan.members,

@@ -12,7 +12,7 @@ mod replica;
 mod writer;
 
 pub(crate) use board::fence_dead;
-pub use board::{Holdings, Leases, Roles, Validity};
+pub use board::Leases;
 pub(crate) use history::{days, drop_day, keep_partitions, orphan_slices, search};
 pub use open::{Mysql, run_on_server};
 pub(crate) use open::{open, open_reading};

@@ -24,6 +24,8 @@ const UNITS_MAX: usize = 12;
 const TRIES_MAX: u32 = 8;
 /// How long a lost connection is tried again before callers are told that the store is away.
 const LOST_MAX: Duration = Duration::from_millis(1_500);
+/// How often a unit is run again that met a row it had not seen: the next look sees the row that another process wrote.
+const MET_MAX: u32 = 2;
 /// Pause before a transaction that met another one is run again.
 const AGAIN: Duration = Duration::from_millis(3);
 
@@ -91,7 +93,7 @@ impl Writer {
         let started = Instant::now();
         let mut busy = 0;
         loop {
-            let ran = self.run_once(group);
+            let ran = self.run_once(group, busy < MET_MAX);
             match ran {
                 Ok(Ran::Committed) => return Ok(()),
                 Ok(Ran::Without) => {}
@@ -104,6 +106,11 @@ impl Writer {
                             std::thread::sleep(AGAIN * busy);
                         }
                         Kind::Lost if started.elapsed() < LOST_MAX => std::thread::sleep(Duration::from_millis(50)),
+                        Kind::Lost => {
+                            // Who waits behind it has waited as long, and would wait as long again for each group.
+                            self.inbox.refuse_waiting(&away());
+                            return Err(away());
+                        }
                         _ => return Err(error),
                     }
                 }
@@ -121,7 +128,7 @@ impl Writer {
         self.live.my().ok_or_else(|| Error::new(Kind::Unavailable, "not a database connection"))
     }
 
-    fn run_once(&mut self, group: &mut Group) -> Result<Ran, Error> {
+    fn run_once(&mut self, group: &mut Group, met_again: bool) -> Result<Ran, Error> {
         let now = self.clock.now();
         self.connection()?.begin()?;
         self.fence()?;
@@ -135,6 +142,9 @@ impl Writer {
             let Err(error) = unit.run(&mut tx) else { continue };
             if matches!(error.kind(), Kind::Busy | Kind::Lost) {
                 return Err(error);
+            }
+            if met_again && error.kind() == Kind::Conflict("constraint") {
+                return Err(Error::new(Kind::Busy, "a row came to be since this transaction looked"));
             }
             fresh.truncate(runs);
             *ran = Err(error);
@@ -179,7 +189,7 @@ impl Writer {
         }
         let started = Instant::now();
         loop {
-            match standing(&self.live, &self.fence.name) {
+            match self.settled() {
                 Ok(Some((owner, _))) if owner != self.fence.owner => return Err(fenced()),
                 Ok(Some((_, count))) if count == self.fence.commits + 1 => return Ok(()),
                 Ok(Some(_)) => return Err(Error::new(Kind::Busy, "the transaction was lost with its connection")),
@@ -188,12 +198,20 @@ impl Writer {
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
             if started.elapsed() > LOST_MAX {
-                let away =
-                    Error::new(Kind::Unavailable, "the database is away; send it again with the same idempotency key");
-                group.answer_singles(&away);
-                self.inbox.refuse_waiting(&away);
+                group.answer_singles(&away());
+                self.inbox.refuse_waiting(&away());
             }
         }
+    }
+
+    /// Who has the node and how many of its transactions are committed, when none is open any more: the server may still
+    /// be about to read the commit of a connection that is gone, which holds the row until then.
+    fn settled(&self) -> Result<Option<(i64, i64)>, Error> {
+        let connection = self.connection()?;
+        connection.begin()?;
+        let found = standing(&self.live, &self.fence.name);
+        connection.rollback();
+        found
     }
 
     /// Books refunds, account by account in their order, at the end of the transaction.
@@ -213,12 +231,16 @@ impl Writer {
     }
 }
 
+fn away() -> Error {
+    Error::new(Kind::Unavailable, "the database is away; send it again with the same idempotency key")
+}
+
 fn fenced() -> Error {
     Error::new(Kind::Fenced, "this process lost its node to another: its lease had ended")
 }
 
-/// Who has a node, and how many of its transactions are committed.
+/// Who has a node, and how many of its transactions are committed; none is open when this is asked within a transaction.
 pub(super) fn standing(live: &Db, name: &str) -> Result<Option<(i64, i64)>, Error> {
-    live.query_row("SELECT owner, commits FROM leases WHERE name = ?", [name], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
+    let sql = "SELECT owner, commits FROM leases WHERE name = ? /* lock */";
+    live.query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }

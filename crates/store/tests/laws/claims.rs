@@ -2,7 +2,7 @@
 
 use bongsu_domain::{AccountId, Channel, Lane, Status};
 use bongsu_store::changes::Change;
-use bongsu_store::claims::{Claim, Claimed, NO_RELAY, ShareState, Taken};
+use bongsu_store::claims::{Part, Claim, Claimed, NO_RELAY, ShareState, Taken};
 use bongsu_store::distributions;
 
 use crate::house::{due_at, house, refused, sms};
@@ -43,10 +43,10 @@ async fn two_claims_of_one_commit_take_a_run_once_and_each_stands_for_itself() {
         relays: vec![0; count],
     };
     let claims = vec![claim(&run, 10), claim(&run, 10), claim(&other, 3)];
-    let state = ShareState { account, channel: Channel::Sms, state: vec![7, 8] };
+    let state = ShareState { account, channel: Channel::Sms, seat: 0, state: vec![7, 8] };
     let taken = house.store.claim(true, claims, vec![state]).await.unwrap();
     assert_eq!(taken, [Taken::Whole, Taken::Stale, Taken::Whole]);
-    let kept = house.store.read(move |r| distributions::load_state(&r.live, account, Channel::Sms)).await.unwrap();
+    let kept = house.store.read(move |r| distributions::load_state(&r.live, account, Channel::Sms, 0)).await.unwrap();
     assert_eq!(kept, Some(vec![7, 8]), "the shares are kept with the claims they led to");
 }
 
@@ -77,10 +77,15 @@ async fn what_is_due_is_claimed_once() {
     for item in &due {
         house.apply(vec![refused(&house, item.id, 1, 0), Change::Due(*item)]).await;
     }
-    assert_eq!(house.store.due(bongsu_domain::Timestamp::from_millis(now + 1), (0, 0), 10).await.unwrap(), due[..2]);
+    let by_then = |at, part| house.store.due(bongsu_domain::Timestamp::from_millis(at), part, 10);
+    assert_eq!(by_then(now + 1, Part::WHOLE).await.unwrap(), due[..2]);
     assert_eq!(house.due().await, due);
-    let page = house.store.due(bongsu_domain::Timestamp::MAX, (due[0].at, due[0].id), 1).await.unwrap();
-    assert_eq!(page, due[1..2], "the cursor goes on after what was read");
+    let part = |index, anybodys_before| Part { index, count: 2, anybodys_before };
+    let (one, other) = (by_then(now + 2, part(0, 0)).await.unwrap(), by_then(now + 2, part(1, 0)).await.unwrap());
+    assert_eq!(one.len() + other.len(), 3, "every message is of one part");
+    assert!(one.iter().all(|due| part(0, 0).has(due.id)) && other.iter().all(|due| part(1, 0).has(due.id)));
+    let late = [by_then(now + 2, part(0, now + 1)).await.unwrap(), by_then(now + 2, part(1, now + 1)).await.unwrap()];
+    assert!(late.iter().all(|found| found.contains(&due[0])), "what waited too long is anybody's");
     assert_eq!(house.see(run.first).await.unwrap().due, None, "only a queued message shows when it is due");
 
     assert_eq!(house.claim_due(&due[..1], &[1]).await.1, Taken::Whole);

@@ -218,7 +218,7 @@ impl House {
     }
 
     pub async fn due(&self) -> Vec<Due> {
-        self.store.due(Timestamp::MAX, (0, 0), 1_000).await.unwrap()
+        self.store.due(Timestamp::MAX, bongsu_store::claims::Part::WHOLE, 1_000).await.unwrap()
     }
 
     pub async fn see(&self, id: i64) -> Option<Found> {
