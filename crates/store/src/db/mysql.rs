@@ -20,6 +20,8 @@ use crate::error::{Error, Kind};
 const STATEMENTS_MAX: usize = 400;
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// Seconds that a connection for questions may be silent: it holds no lock.
+const READER_IDLE_S: u32 = 600;
 /// How long a statement of a transaction may take; longer than a wait for a lock.
 const STATEMENT_MAX: Duration = Duration::from_secs(20);
 
@@ -214,7 +216,7 @@ impl Conn {
                     .await?;
                 sqlx::raw_sql(AssertSqlSafe(format!(
                     "SET SESSION wait_timeout = {}, innodb_lock_wait_timeout = {}",
-                    self.address.idle_s.max(1),
+                    if self.read_max.is_some() { READER_IDLE_S } else { self.address.idle_s.max(1) },
                     (self.address.idle_s * 2).clamp(2, 10)
                 )))
                 .execute(&mut connection)

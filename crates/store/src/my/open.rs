@@ -45,7 +45,7 @@ impl Mysql {
 
     /// Seconds after which the server ends a silent connection.
     fn idle_s(&self) -> u32 {
-        (self.lease.as_secs() as u32 / 3).clamp(1, 5)
+        (self.lease.as_secs() as u32 / 2).clamp(1, 5)
     }
 }
 
