@@ -162,7 +162,7 @@ fn claim_due(tx: &Tx<'_>, claim: &Claim, due: &[Due]) -> Result<Taken, Error> {
 }
 
 static TAKE: Many =
-    Many::new("DELETE {only mysql: due }FROM due{, v} WHERE at = v_at AND id = v_id", &[("v_at", Int), ("v_id", Int)]);
+    Many::new("DELETE {only mysql: due }FROM {v, }due WHERE at = v_at AND id = v_id", &[("v_at", Int), ("v_id", Int)]);
 
 /// Takes due rows off the list; tells which of them somebody else had taken.
 fn take_due(live: &Db, due: &[Due]) -> Result<Vec<bool>, Error> {

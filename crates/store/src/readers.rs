@@ -55,8 +55,11 @@ impl Reader {
         Self { live, days: Days::Same }
     }
 
-    /// Messages of a day, absent when there are none.
-    pub(crate) fn day(&mut self, day: Day) -> Result<Option<&Db>, Error> {
+    /// Where the history of a day is read; absent when it has none.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn day(&mut self, day: Day) -> Result<Option<&Db>, Error> {
         let Days::Files { layout, open, until } = &mut self.days else { return Ok(Some(&self.live)) };
         if !open.contains_key(&day) {
             let path = layout.day(day);

@@ -317,7 +317,7 @@ fn is_address(address: &str) -> bool {
 }
 
 fn must_exist(live: &Db, vault: &Vault, id: RelayId) -> Result<RelayRow, Error> {
-    let mut statement = live.prepare_cached(&format!("{SELECT} WHERE id = ? AND deleted = 0"))?;
+    let mut statement = live.prepare_cached(&format!("{SELECT} WHERE id = ? AND deleted = 0 /* lock */"))?;
     let mut rows = statement.query([id.0])?;
     rows.next()?.map(|row| from_row(&row, vault)).transpose()?.ok_or_else(not_found)
 }

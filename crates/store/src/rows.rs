@@ -232,7 +232,9 @@ pub(crate) fn read_run(row: &SqlRow<'_>) -> Result<Run, Error> {
 /// commit.
 pub(crate) fn run_of(live: &Db, id: i64) -> Result<Option<Run>, Error> {
     let run = live
-        .prepare_cached(&format!("SELECT {RUN_COLUMNS} FROM runs WHERE first <= ? ORDER BY first DESC LIMIT 1 /* lock */"))?
+        .prepare_cached(&format!(
+            "SELECT {RUN_COLUMNS} FROM runs WHERE first <= ? ORDER BY first DESC LIMIT 1 /* lock */"
+        ))?
         .query_row([id], read_run)
         .optional()?;
     Ok(run.filter(|run| id <= run.last()))

@@ -144,7 +144,7 @@ pub async fn register(
             let (same, all): (u32, u32) = tx
                 .live
                 .prepare_cached(
-                    "SELECT COALESCE(SUM(number_hash = ?), 0), COUNT(*) FROM senders WHERE account = ? AND deleted = 0",
+                    "SELECT COUNT(CASE WHEN number_hash = ? THEN 1 END), COUNT(*) FROM senders WHERE account = ? AND deleted = 0",
                 )?
                 .query_row(params![hash, account.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
             if same > 0 {
@@ -349,7 +349,7 @@ fn code_hash(vault: &Vault, id: SenderId, code: &str) -> i64 {
 }
 
 fn must_exist(live: &Db, vault: &Vault, scope: Option<AccountId>, id: SenderId) -> Result<SenderRow, Error> {
-    let mut statement = live.prepare_cached(&format!("{SELECT} WHERE id = ? AND deleted = 0"))?;
+    let mut statement = live.prepare_cached(&format!("{SELECT} WHERE id = ? AND deleted = 0 /* lock */"))?;
     let mut rows = statement.query([id.0])?;
     let row = rows.next()?.map(|row| from_row(&row, vault)).transpose()?;
     row.filter(|row| scope.is_none_or(|scope| row.account == scope))

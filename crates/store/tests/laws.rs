@@ -1,9 +1,11 @@
-//! The laws of the message half of the store: what every engine must hold, one sentence a test.
+//! The laws of the store: what every engine must hold, one sentence a test.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 #[path = "laws/accept.rs"]
 mod accept;
+#[path = "laws/admin/mod.rs"]
+mod admin;
 #[path = "laws/batches.rs"]
 mod batches;
 #[path = "laws/cancels.rs"]
@@ -16,6 +18,8 @@ mod claims;
 mod counts;
 #[path = "laws/crashes.rs"]
 mod crashes;
+#[path = "laws/days.rs"]
+mod days;
 #[path = "laws/files.rs"]
 mod files;
 #[path = "laws/full.rs"]
@@ -24,6 +28,8 @@ mod full;
 mod ground;
 #[path = "laws/house.rs"]
 mod house;
+#[path = "laws/keys.rs"]
+mod keys;
 #[path = "laws/lists.rs"]
 mod lists;
 #[path = "laws/model.rs"]
@@ -34,3 +40,5 @@ mod once;
 mod recovery;
 #[path = "laws/search.rs"]
 mod search;
+#[path = "laws/search_files.rs"]
+mod search_files;

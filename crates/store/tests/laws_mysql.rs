@@ -1,4 +1,4 @@
-//! The laws of the message half of the store on MariaDB and MySQL.
+//! The laws of the store on MariaDB and MySQL.
 
 #![cfg(feature = "mysql")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
@@ -6,6 +6,8 @@
 
 #[path = "laws/accept.rs"]
 mod accept;
+#[path = "laws/admin/mod.rs"]
+mod admin;
 #[path = "laws/batches.rs"]
 mod batches;
 #[path = "laws/cancels.rs"]
@@ -14,10 +16,18 @@ mod cancels;
 mod changes;
 #[path = "laws/claims.rs"]
 mod claims;
+#[path = "laws/counts.rs"]
+mod counts;
+#[path = "laws/crashes.rs"]
+mod crashes;
+#[path = "laws/days.rs"]
+mod days;
 #[path = "laws/ground_mysql.rs"]
 mod ground;
 #[path = "laws/house.rs"]
 mod house;
+#[path = "laws/keys.rs"]
+mod keys;
 #[path = "laws/lists.rs"]
 mod lists;
 #[path = "laws/model.rs"]
@@ -26,3 +36,5 @@ mod model;
 mod once;
 #[path = "laws/recovery.rs"]
 mod recovery;
+#[path = "laws/search.rs"]
+mod search;

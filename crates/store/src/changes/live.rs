@@ -26,7 +26,7 @@ static SPILL: Many = Many::new(
     ],
 );
 static UNSPILL: Many = Many::new(
-    "DELETE {only mysql: submits }FROM submits{, v} WHERE relay = v_relay AND relay_id = v_relay_id AND id = v_id",
+    "DELETE {only mysql: submits }FROM {v, }submits WHERE relay = v_relay AND relay_id = v_relay_id AND id = v_id",
     &[("v_relay", Int), ("v_relay_id", Text), ("v_id", Int)],
 );
 static UNKNOWN: Many = Many::new(
@@ -35,7 +35,7 @@ static UNKNOWN: Many = Many::new(
     &[("v_id", Int), ("v_attempt", Int), ("v_relay", Int), ("v_account", Int), ("v_recipient", Int), ("v_since", Int)],
 );
 static RESOLVED: Many = Many::new(
-    "UPDATE unknown_attempts{, v} SET resolved = v_at, resolution = v_resolution WHERE id = v_id AND attempt = v_attempt",
+    "UPDATE {v, }unknown_attempts SET resolved = v_at, resolution = v_resolution WHERE id = v_id AND attempt = v_attempt",
     &[("v_at", Int), ("v_resolution", Text), ("v_id", Int), ("v_attempt", Int)],
 );
 static ORPHAN: Many = Many::new(

@@ -12,7 +12,7 @@ use crate::tx::Tx;
 /// Keeps the current attempt before a later one takes its columns.
 static ARCHIVE: Many = Many::new(
     "INSERT OR IGNORE INTO attempts (id, attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_result)
-       SELECT id, attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_result FROM messages{, v}
+       SELECT id, attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_result FROM {v, }messages
        WHERE id = v_id AND attempt > 0 AND attempt < v_attempt AND status < 10",
     &[("v_id", Int), ("v_attempt", Int)],
 );
@@ -31,7 +31,7 @@ const ATTEMPT: &[(&str, crate::db::dialect::Kind)] = &[
 ];
 
 static CURRENT: Many = Many::new(
-    "UPDATE messages{, v} SET attempt = v_attempt, relay = v_relay, relay_id = v_relay_id, outcome = v_outcome, code = v_code,
+    "UPDATE {v, }messages SET attempt = v_attempt, relay = v_relay, relay_id = v_relay_id, outcome = v_outcome, code = v_code,
        t_claim = v_claim, t_submit = v_submit, t_result = v_result, status = v_status
        WHERE id = v_id AND attempt <= v_attempt AND status < 10",
     ATTEMPT,
@@ -40,16 +40,16 @@ static CURRENT: Many = Many::new(
 /// The message was decided by another attempt meanwhile; this one is history all the same.
 static HISTORY: Many = Many::new(
     "INSERT OR REPLACE INTO attempts (id, attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_result)
-       SELECT v_id, v_attempt, v_relay, v_relay_id, v_outcome, v_code, v_claim, v_submit, v_result FROM messages{, v}
+       SELECT v_id, v_attempt, v_relay, v_relay_id, v_outcome, v_code, v_claim, v_submit, v_result FROM {v, }messages
        WHERE id = v_id AND attempt <> v_attempt AND v_status >= 0",
     ATTEMPT,
 );
 
 const PARTS: &[(&str, crate::db::dialect::Kind)] = &[("v_relay_id", Text), ("v_id", Int), ("v_attempt", Int)];
 static CURRENT_PARTS: Many =
-    Many::new("UPDATE messages{, v} SET relay_id = v_relay_id WHERE id = v_id AND attempt = v_attempt", PARTS);
+    Many::new("UPDATE {v, }messages SET relay_id = v_relay_id WHERE id = v_id AND attempt = v_attempt", PARTS);
 static HISTORY_PARTS: Many =
-    Many::new("UPDATE attempts{, v} SET relay_id = v_relay_id WHERE id = v_id AND attempt = v_attempt", PARTS);
+    Many::new("UPDATE {v, }attempts SET relay_id = v_relay_id WHERE id = v_id AND attempt = v_attempt", PARTS);
 
 /// A receipt that seemed to decide a message which another one decided meanwhile is a repetition.
 static RECEIPTS: Many = Many::new(
@@ -61,14 +61,14 @@ static RECEIPTS: Many = Many::new(
 
 /// The one place where a final status is written.
 static FINISH: Many = Many::new(
-    "UPDATE messages{, v} SET status = v_status, code = v_code, t_result = v_result,
+    "UPDATE {v, }messages SET status = v_status, code = v_code, t_result = v_result,
        outcome = CASE WHEN attempt = v_attempt THEN COALESCE(v_outcome, outcome) ELSE outcome END
        WHERE id = v_id AND status < 10",
     &[("v_id", Int), ("v_attempt", Int), ("v_status", Int), ("v_code", Int), ("v_result", Int), ("v_outcome", Int)],
 );
-static LATE: Many = Many::new("UPDATE messages{, v} SET late = 1 WHERE id = v_id AND late = 0", &[("v_id", Int)]);
+static LATE: Many = Many::new("UPDATE {v, }messages SET late = 1 WHERE id = v_id AND late = 0", &[("v_id", Int)]);
 static ENDED: Many = Many::new(
-    "UPDATE attempts{, v} SET outcome = COALESCE(v_outcome, outcome), code = v_code, t_result = v_result
+    "UPDATE {v, }attempts SET outcome = COALESCE(v_outcome, outcome), code = v_code, t_result = v_result
        WHERE id = v_id AND attempt = v_attempt",
     &[("v_id", Int), ("v_attempt", Int), ("v_code", Int), ("v_result", Int), ("v_outcome", Int)],
 );

@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 /// | in the text | SQLite | MySQL |
 /// | --- | --- | --- |
 /// | `v_name` | `?N` | column of `v`, or `?` within a tuple |
-/// | `{, v}` | nothing | `, (SELECT … UNION ALL …) AS v` |
+/// | `{v, }` | nothing | `(SELECT … UNION ALL …) AS v STRAIGHT_JOIN `: keys first, whatever the server guesses |
 /// | `{from v}` | nothing | `FROM (SELECT … UNION ALL …) AS v` |
 /// | `{(v_a, 0)}` | `(?1, 0)` | `(?, 0), (?, 0), …`; every value once, in the order of `columns` |
 /// | `{only mysql: x}` | nothing | `x` |
@@ -56,8 +56,8 @@ fn render(sql: &str, columns: &[(&str, Kind)], rows: Option<usize>) -> String {
         text.push_str(&values(&rest[..open], columns, rows, false));
         let inner = &rest[open + 1..close];
         match (inner, rows) {
-            (", v" | "from v", None) => {}
-            (", v", Some(n)) => text.push_str(&format!(", ({}) AS v", table(columns, n))),
+            ("v, " | "from v", None) => {}
+            ("v, ", Some(n)) => text.push_str(&format!("({}) AS v STRAIGHT_JOIN ", table(columns, n))),
             ("from v", Some(n)) => text.push_str(&format!("FROM ({}) AS v", table(columns, n))),
             (only, rows) if only.starts_with("only mysql: ") => {
                 text.push_str(if rows.is_some() { &only["only mysql: ".len()..] } else { "" });
@@ -150,26 +150,29 @@ mod tests {
 
     #[test]
     fn sqlite_gets_one_row_in_place() {
-        let update = Many::new("UPDATE t{, v} SET name = v_name WHERE id = v_id AND v_id > 0", COLUMNS);
+        let update = Many::new("UPDATE {v, }t SET name = v_name WHERE id = v_id AND v_id > 0", COLUMNS);
         assert_eq!(update.lite(), "UPDATE t SET name = ?2 WHERE id = ?1 AND ?1 > 0");
         let insert = Many::new("INSERT OR IGNORE INTO t (id, name, x) VALUES {(v_id, v_name, 0)}", COLUMNS);
         assert_eq!(insert.lite(), "INSERT OR IGNORE INTO t (id, name, x) VALUES (?1, ?2, 0)");
-        let delete = Many::new("DELETE {only mysql: t }FROM t{, v} WHERE id = v_id", &[("v_id", Kind::Int)]);
+        let delete = Many::new("DELETE {only mysql: t }FROM {v, }t WHERE id = v_id", &[("v_id", Kind::Int)]);
         assert_eq!(delete.lite(), "DELETE FROM t WHERE id = ?1");
     }
 
     #[test]
     fn mysql_gets_a_table_or_tuples() {
-        let update = Many::new("UPDATE t{, v} SET name = v_name WHERE id = v_id", COLUMNS);
+        let update = Many::new("UPDATE {v, }t SET name = v_name WHERE id = v_id", COLUMNS);
         assert_eq!(
             update.mysql(2),
-            "UPDATE t, (SELECT CAST(? AS SIGNED) AS v_id, CAST(? AS CHAR) AS v_name UNION ALL SELECT CAST(? AS SIGNED), \
-             CAST(? AS CHAR)) AS v SET name = v_name WHERE id = v_id"
+            "UPDATE (SELECT CAST(? AS SIGNED) AS v_id, CAST(? AS CHAR) AS v_name UNION ALL SELECT CAST(? AS SIGNED), \
+             CAST(? AS CHAR)) AS v STRAIGHT_JOIN t SET name = v_name WHERE id = v_id"
         );
         let insert = Many::new("INSERT OR IGNORE INTO t (id, name, x) VALUES {(v_id, v_name, 0)}", COLUMNS);
         assert_eq!(insert.mysql(3), "INSERT IGNORE INTO t (id, name, x) VALUES (?, ?, 0), (?, ?, 0), (?, ?, 0)");
-        let delete = Many::new("DELETE {only mysql: t }FROM t{, v} WHERE id = v_id", &[("v_id", Kind::Int)]);
-        assert_eq!(delete.mysql(1), "DELETE t FROM t, (SELECT CAST(? AS SIGNED) AS v_id) AS v WHERE id = v_id");
+        let delete = Many::new("DELETE {only mysql: t }FROM {v, }t WHERE id = v_id", &[("v_id", Kind::Int)]);
+        assert_eq!(
+            delete.mysql(1),
+            "DELETE t FROM (SELECT CAST(? AS SIGNED) AS v_id) AS v STRAIGHT_JOIN t WHERE id = v_id"
+        );
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Address {
 }
 
 /// One connection with the runtime that drives it.
-pub(crate) struct Conn {
+pub struct Conn {
     runtime: tokio::runtime::Runtime,
     address: Address,
     open: RefCell<Option<MySqlConnection>>,

@@ -5,7 +5,7 @@ use bongsu_domain::{Day, Timestamp};
 
 use super::migrate::change;
 use crate::db::{Db, OptionalExtension};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::index::KeyKind;
 use crate::sweep::day_range;
 
@@ -89,7 +89,13 @@ pub(crate) fn orphan_slices(db: &Db, since: Timestamp, until: Timestamp) -> Resu
 }
 
 /// Ids in `[from, to]` that have the key, newest first.
+///
+/// # Errors
+/// `Invalid` when the range is empty.
 pub(crate) fn search(db: &Db, kind: KeyKind, key: i64, from: i64, to: i64, limit: usize) -> Result<Vec<i64>, Error> {
+    if from > to {
+        return Err(Error::new(Kind::Invalid("since"), "the range is empty"));
+    }
     let column = if kind == KeyKind::Recipient { "recipient" } else { "last4" };
     let mut found = Vec::new();
     // Day by day, so that a page of new messages does not look into every partition.

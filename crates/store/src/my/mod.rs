@@ -11,8 +11,8 @@ mod open;
 mod replica;
 mod writer;
 
-pub(crate) use board::fence_dead;
 pub use board::Leases;
+pub(crate) use board::fence_dead;
 pub(crate) use history::{days, drop_day, keep_partitions, orphan_slices, search};
 pub use open::{Mysql, run_on_server};
 pub(crate) use open::{open, open_reading};

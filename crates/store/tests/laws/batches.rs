@@ -76,6 +76,8 @@ async fn a_crash_before_the_commit_leaves_nothing_of_a_batch() {
     let slice = house.stage(request, account, Lane::Bulk, vec![sms(1); 5]).await.slice.unwrap();
     let house = house.crash();
     assert_invisible(&house, account, slice).await;
+    house.sweep().await;
+    assert_invisible(&house, account, slice).await;
     assert!(house.store.load_ids(vec![slice.first]).await.unwrap().rows.is_empty(), "the rows are removed");
     assert_eq!(house.balance(account).await, 10);
     let commit = batch_commit(request, account, vec![slice], 5);

@@ -12,10 +12,12 @@ fn receipt(house: &House, id: i64, attempt: u8, verdict: Verdict) -> Change {
 }
 
 async fn receipts(house: &House, id: i64) -> Vec<u8> {
-    let dir = house.dir.path().join(format!("day-{}.db", bongsu_domain::id::id_day(id)));
-    let db = rusqlite::Connection::open(dir).unwrap();
-    let mut all = db.prepare("SELECT verdict FROM receipts WHERE id = ? ORDER BY at").unwrap();
-    all.query_map([id], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    let read = move |reader: &mut bongsu_store::Reader| {
+        let day = reader.day(bongsu_domain::id::id_day(id))?.unwrap();
+        let mut all = day.prepare_cached("SELECT verdict FROM receipts WHERE id = ? ORDER BY at")?;
+        all.query_map([id], |row| row.get(0))?.collect()
+    };
+    house.store.read(read).await.unwrap()
 }
 
 #[tokio::test]

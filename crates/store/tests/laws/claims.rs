@@ -2,7 +2,7 @@
 
 use bongsu_domain::{AccountId, Channel, Lane, Status};
 use bongsu_store::changes::Change;
-use bongsu_store::claims::{Part, Claim, Claimed, NO_RELAY, ShareState, Taken};
+use bongsu_store::claims::{Claim, Claimed, NO_RELAY, Part, ShareState, Taken};
 use bongsu_store::distributions;
 
 use crate::house::{due_at, house, refused, sms};

@@ -1,15 +1,10 @@
 //! The data directory: one process at a time, one file a day, and days that go.
 
-use std::time::Duration;
-
-use bongsu_domain::{Clock, Day, Lane, Status};
-use bongsu_store::accept::NewMessage;
-use bongsu_store::changes::{Change, Unknown};
-use bongsu_store::index::KeyKind;
-use bongsu_store::query::Filter;
+use bongsu_domain::Lane;
 use bongsu_store::{Kind, Options, Store};
 
-use crate::house::{House, delivered, due_at, failed, house, morning, open, refused, sms, submitted};
+use crate::days::a_full_day;
+use crate::house::{House, house, morning, open, sms};
 
 #[tokio::test]
 async fn a_directory_belongs_to_one_process() {
@@ -47,74 +42,19 @@ fn day_files(house: &House) -> Vec<String> {
     days
 }
 
-/// A day of every kind of row: delivered, refunded, waiting, due, parked, unknown.
-async fn a_full_day(house: &House, account: bongsu_domain::AccountId, client_ref: i64) -> Vec<i64> {
-    let run = house.accept_many(account, Lane::Bulk, 600.min(bongsu_store::accept::RUN_MAX)).await;
-    house.claim(&run, &[0; 6]).await;
-    let id = |n: i64| run.first + n;
-    let at = house.now();
-    house
-        .apply(vec![
-            submitted(house, id(0), 1, 0, "a"),
-            delivered(house, id(0), 1),
-            submitted(house, id(1), 1, 0, "b"),
-            failed(house, id(1), 1, account, 1),
-            refused(house, id(2), 1, 0),
-            Change::Due(due_at(at, id(2), 2, Lane::Bulk, account)),
-            Change::Park { id: id(3), account, attempt: 1, lane: Lane::Bulk, at, reason: "x".into() },
-            Change::Unknown(Unknown { id: id(4), attempt: 1, relay: 0, account, recipient: 3, since: at }),
-        ])
-        .await;
-    let referenced = NewMessage { client_ref: Some(client_ref), ..sms(1) };
-    let single = house.accept(account, Lane::Ad, referenced).await;
-    house.store.cancel(None, id(9)).await.unwrap();
-    (run.first..=run.last()).chain([single]).collect()
-}
-
-fn next_day(house: &House) -> Day {
-    house.clock.advance(Duration::from_secs(86_400));
-    house.clock.now().kst_day()
-}
-
 #[tokio::test]
-async fn retention_drops_a_day_with_all_its_rows_and_leaves_the_others() {
+async fn every_day_has_files_of_its_own_until_it_is_dropped() {
     let house = house();
     let account = house.account(10_000).await;
     let first = a_full_day(&house, account, 1).await;
-    let second_day = next_day(&house);
-    let second = a_full_day(&house, account, 2).await;
-    let third_day = next_day(&house);
-    let third = a_full_day(&house, account, 3).await;
-    let balance = house.balance(account).await;
-    house.assert_sound(first.len() + second.len() + third.len()).await;
-
-    assert_eq!(house.store.retire_days(second_day).await.unwrap(), [morning().kst_day()]);
-    assert_eq!(house.store.retire_days(second_day).await.unwrap(), []);
-    assert_eq!(day_files(&house), [format!("day-{second_day}.db"), format!("day-{third_day}.db")]);
-    let mut house = house;
-    for turn in 0..3 {
-        let mut left: Vec<i64> = second.iter().chain(&third).copied().collect();
-        left.sort_unstable_by(|a, b| b.cmp(a));
-        assert_eq!(house.all_ids(account).await, left);
-        let key = Filter { key: Some((KeyKind::Recipient, 1)), ..Filter::default() };
-        assert_eq!(house.ids(key, 400).await, left);
-        for id in [first[0], first[2], *first.last().unwrap()] {
-            assert!(house.see(id).await.is_none());
-        }
-        assert_eq!(house.due().await.iter().map(|d| d.id).collect::<Vec<_>>(), [second[2], third[2]]);
-        assert_eq!(house.store.parked(None, i64::MAX, 10).await.unwrap().len(), 2);
-        assert_eq!(house.store.unknown_attempts(None, (i64::MAX, 0), 10).await.unwrap().len(), 2);
-        assert_eq!(house.store.waiting_runs(Lane::Bulk, account, 0, 10).await.unwrap().len(), 2);
-        assert_eq!(house.balance(account).await, balance, "money stays");
-        house.assert_sound(left.len()).await;
-        house = if turn == 0 { house.crash() } else { house.reopen() };
-    }
-    // The reference is free again with its message; a late result of a dropped message changes nothing.
-    house.accept(account, Lane::Bulk, NewMessage { client_ref: Some(1), ..sms(0) }).await;
-    assert_eq!(house.apply(vec![failed(&house, first[5], 1, account, 1)]).await, [false]);
-    assert_eq!(house.balance(account).await, balance);
-    house.store.retire_days(third_day).await.unwrap();
-    house.assert_sound(third.len() + 1).await;
+    let second_day = house.next_day().await;
+    a_full_day(&house, account, 2).await;
+    let file = |day| format!("day-{day}.db");
+    let first_day = bongsu_domain::id::id_day(first[0]);
+    assert_eq!(first_day, morning().kst_day());
+    assert_eq!(day_files(&house), [file(first_day), file(second_day)]);
+    house.store.retire_days(second_day).await.unwrap();
+    assert_eq!(day_files(&house), [file(second_day)]);
 }
 
 #[cfg(target_os = "linux")]
@@ -123,7 +63,7 @@ async fn a_dropped_day_gives_its_place_on_the_disk_back() {
     let house = house();
     let account = house.account(100).await;
     let id = house.accept(account, Lane::Bulk, sms(1)).await;
-    let tomorrow = next_day(&house);
+    let tomorrow = house.next_day().await;
     house.accept(account, Lane::Bulk, sms(1)).await;
     assert!(house.see(id).await.is_some());
     house.store.load_ids(vec![id]).await.unwrap();
@@ -141,47 +81,4 @@ async fn a_dropped_day_gives_its_place_on_the_disk_back() {
     let dead: Vec<_> =
         open.filter(|f| f.to_string_lossy().starts_with(here) && f.to_string_lossy().ends_with("(deleted)")).collect();
     assert!(dead.is_empty(), "{dead:?}");
-}
-
-#[tokio::test]
-async fn a_result_after_midnight_lands_on_the_day_of_its_message() {
-    let house = house();
-    let account = house.account(100).await;
-    let ids = {
-        let run = house.accept_many(account, Lane::Bulk, 2).await;
-        house.claim(&run, &[0, 0]).await;
-        [run.first, run.last()]
-    };
-    next_day(&house);
-    let fresh = house.accept_many(account, Lane::Bulk, 1).await;
-    house.claim(&fresh, &[0]).await;
-    let ends = vec![failed(&house, ids[0], 1, account, 1), failed(&house, fresh.first, 1, account, 1)];
-    assert_eq!(house.apply(ends).await, [true, true]);
-    assert_eq!(house.balance(account).await, 99);
-    next_day(&house);
-    assert_eq!(house.apply(vec![failed(&house, ids[1], 1, account, 1)]).await, [true]);
-    let house = house.crash();
-    assert_eq!(house.status(ids[1]).await, Some(Status::Undelivered));
-    assert_eq!(house.balance(account).await, 100);
-    house.assert_sound(3).await;
-}
-
-#[tokio::test]
-async fn files_of_many_days_are_written_and_read_beside_each_other() {
-    let house = house();
-    let account = house.account(100).await;
-    let mut ids = Vec::new();
-    for _ in 0..12 {
-        let run = house.accept_many(account, Lane::Bulk, 1).await;
-        house.claim(&run, &[0]).await;
-        ids.push(run.first);
-        next_day(&house);
-    }
-    let ends = ids.iter().map(|id| failed(&house, *id, 1, account, 1)).collect();
-    assert_eq!(house.apply(ends).await, [true; 12]);
-    let house = house.crash();
-    assert_eq!(house.balance(account).await, 100);
-    ids.reverse();
-    assert_eq!(house.all_ids(account).await, ids);
-    house.assert_sound(12).await;
 }

@@ -2,12 +2,27 @@
 
 use bongsu_store::{Options, Store};
 
+/// Runs of laws on random work.
+pub const CASES: u32 = 40;
+/// Rows that a commit writes for itself.
+pub const ROWS_A_COMMIT: u64 = 0;
+
 /// A directory of its own.
 pub struct Ground;
 
 impl Ground {
     pub fn new() -> Self {
         Self
+    }
+
+    /// The ground of the process that started this one.
+    pub fn of_parent() -> Self {
+        Self
+    }
+
+    /// What a process started by this one has to know, with [`Ground::of_parent`].
+    pub fn words(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 
     pub fn options(&self, options: Options) -> Options {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bongsu_domain::{AccountId, Channel, Clock, Code, Lane, ManualClock, Status, Timestamp, Unit};
+use bongsu_domain::{AccountId, Channel, Clock, Code, Day, Lane, ManualClock, Status, Timestamp, Unit};
 use bongsu_store::accept::{BatchCommit, IdempotencyKey, NewMessage, Refused, Slice, Stage, Staged};
 use bongsu_store::audit::{self, Totals};
 use bongsu_store::changes::{Attempt, Change, Final};
@@ -115,6 +115,21 @@ impl House {
         let store = ground.open(dir.path(), &clock, None).unwrap();
         ground.end_leases_but(&store);
         House { store, clock, dir, ground }
+    }
+
+    /// Removes what processes that died left staged. The embedded store does it when it is opened; where others may be
+    /// staging, the sweeper does it when nobody can be any more.
+    pub async fn sweep(&self) {
+        if self.ground.is_shared() {
+            self.store.clean(Timestamp(0), self.clock.now().plus(Duration::from_secs(1))).await.unwrap();
+        }
+    }
+
+    /// The next day begins, of which the periodic work knew before.
+    pub async fn next_day(&self) -> Day {
+        self.clock.advance(Duration::from_secs(86_400));
+        self.store.prepare_days().await.unwrap();
+        self.clock.now().kst_day()
     }
 
     pub fn now(&self) -> i64 {

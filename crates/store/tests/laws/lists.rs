@@ -170,7 +170,7 @@ async fn neighbours(sends: Vec<(usize, u8, usize, i64)>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::ground::CASES.min(12), ..ProptestConfig::default() })]
 
     #[test]
     fn an_account_never_sees_a_neighbours_rows(

@@ -250,7 +250,7 @@ async fn run(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::ground::CASES, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_agrees_with_a_simple_model(steps in prop::collection::vec(step(), 1..60)) {

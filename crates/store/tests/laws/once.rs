@@ -145,6 +145,7 @@ async fn the_reference_of_a_discarded_slice_is_free_again() {
     assert_eq!(house.ids(filter, 10).await, [id]);
     house.stage(request, account, Lane::Bulk, vec![with_ref(3)]).await;
     house = house.crash();
+    house.sweep().await;
     house.accept(account, Lane::Bulk, with_ref(2)).await;
     house.accept(account, Lane::Bulk, with_ref(3)).await;
     house.assert_sound(3).await;

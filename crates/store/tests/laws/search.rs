@@ -1,17 +1,14 @@
-//! Search by recipient and by last four digits: from memory, from sorted runs, after a start, after a merge.
+//! Search by recipient and by last four digits, before and after a start.
 
-use std::time::Duration;
-
-use bongsu_domain::{AccountId, Clock, Lane};
+use bongsu_domain::Lane;
+use bongsu_store::Kind;
 use bongsu_store::accept::NewMessage;
 use bongsu_store::index::KeyKind;
-use bongsu_store::preload;
 use bongsu_store::query::Filter;
-use bongsu_store::{Kind, Options};
 
-use crate::house::{House, house, open, sms};
+use crate::house::{House, house, sms};
 
-fn to(recipient: i64, last4: i64) -> NewMessage {
+pub fn to(recipient: i64, last4: i64) -> NewMessage {
     NewMessage { recipient, last4, ..sms(1) }
 }
 
@@ -19,21 +16,8 @@ fn by(kind: KeyKind, key: i64) -> Filter {
     Filter { key: Some((kind, key)), ..Filter::default() }
 }
 
-async fn recipient(house: &House, key: i64) -> Vec<i64> {
+pub async fn recipient(house: &House, key: i64) -> Vec<i64> {
     house.ids(by(KeyKind::Recipient, key), 3).await
-}
-
-/// Closes the house, lets `rows` of history be written as one sorted run with recipients `from..`, and opens it again.
-fn with_history(house: House, account: AccountId, rows: u64, from: i64) -> House {
-    let House { store, clock, dir, ground } = house;
-    store.close();
-    drop(store);
-    let options = Options::new(dir.path(), clock.clone());
-    let make = |_: &bongsu_store::Vault, n: u64| preload::message(from + n as i64, n as i64 % 2, b"sealed".to_vec());
-    let start = clock.now().minus(Duration::from_secs(600));
-    preload::write(&options, account, rows, start, &make, &mut |_| {}).unwrap();
-    let store = open(dir.path(), &clock, None).unwrap();
-    House { store, clock, dir, ground }
 }
 
 #[tokio::test]
@@ -62,69 +46,18 @@ async fn a_recipient_is_found_newest_first_before_and_after_a_start() {
 }
 
 #[tokio::test]
-async fn memory_and_sorted_runs_are_searched_together_and_survive_the_merge() {
-    let mut house = house();
-    let account = house.account(100).await;
-    for part in 0..66 {
-        // Recipient 1,000 stands in every run, the others in one.
-        house = with_history(house, account, 2, 1_000);
-        house = if part % 16 == 0 { with_history(house, account, 2, 2_000 + part * 10) } else { house };
-    }
-    let fresh = house.accept(account, Lane::Bulk, to(1_000, 3)).await;
-    for _ in 0..2 {
-        let found = recipient(&house, 1_000).await;
-        assert_eq!((found.len(), found[0]), (67, fresh));
-        assert!(found.is_sorted_by(|a, b| a > b), "each once, newest first");
-        for part in [0, 16, 32, 48, 64] {
-            assert_eq!(recipient(&house, 2_000 + part * 10).await.len(), 1);
-        }
-        let runs = runs_of_the_day(&house, fresh);
-        assert!(runs < 64, "the runs were merged: {runs}");
-        house = house.crash();
-    }
-    house.assert_sound(66 * 2 + 5 * 2 + 1).await;
-}
-
-fn runs_of_the_day(house: &House, id: i64) -> i64 {
-    let file = house.dir.path().join(format!("index-{}.db", bongsu_domain::id::id_day(id)));
-    let db = rusqlite::Connection::open(file).unwrap();
-    db.query_row("SELECT COUNT(*) FROM flushed", [], |row| row.get(0)).unwrap()
-}
-
-#[tokio::test]
 async fn messages_of_older_days_are_found_after_a_start() {
     let mut house = house();
     let account = house.account(100).await;
     let mut ids = Vec::new();
     for _ in 0..6 {
         ids.insert(0, house.accept(account, Lane::Bulk, to(7, 4)).await);
-        house.clock.advance(Duration::from_secs(86_400));
+        house.next_day().await;
     }
     for turn in 0..4 {
         assert_eq!(recipient(&house, 7).await, ids, "after {turn} starts");
         house = if turn == 0 { house.crash() } else { house.reopen() };
     }
-}
-
-#[tokio::test]
-async fn files_that_a_crash_left_empty_are_filled_later() {
-    let mut house = house();
-    let account = house.account(100).await;
-    let id = house.accept(account, Lane::Bulk, to(7, 4)).await;
-    let today = house.clock.now().kst_day();
-    for file in [format!("index-{today}.db"), format!("day-{}.db", today.next()), format!("day-{}.db", today.prev())] {
-        std::fs::write(house.dir.path().join(file), b"").unwrap();
-    }
-    assert_eq!(recipient(&house, 7).await, [id]);
-    house = house.crash();
-    assert_eq!(recipient(&house, 7).await, [id]);
-    house.pass(600_000);
-    house = with_history(house, account, 1, 7);
-    house.clock.advance(Duration::from_secs(86_400));
-    house.accept(account, Lane::Bulk, to(7, 4)).await;
-    house = house.crash();
-    assert_eq!(recipient(&house, 7).await.len(), 3);
-    house.assert_sound(3).await;
 }
 
 #[tokio::test]
