@@ -11,6 +11,10 @@ pub const BAD_CONFIGURATION: u8 = 2;
 /// Exit code when another process has the data directory.
 pub const IN_USE: u8 = 3;
 
+/// Exit code when this process lost what it held of a shared database to others, because it did not renew it in time; it is
+/// to be started again.
+pub const LOST_NODE: u8 = 4;
+
 /// A failed command.
 #[derive(Debug, Clone)]
 pub struct Failure {
@@ -36,6 +40,11 @@ impl Failure {
     /// The data directory belongs to another process (exit 3).
     pub fn in_use(sentence: impl Into<String>) -> Self {
         Self { exit: IN_USE, sentence: sentence.into(), findings: Vec::new() }
+    }
+
+    /// Others took over what this process held (exit 4).
+    pub fn lost_node(sentence: impl Into<String>) -> Self {
+        Self { exit: LOST_NODE, sentence: sentence.into(), findings: Vec::new() }
     }
 
     /// What `--json` prints: `{error, findings}`.

@@ -39,7 +39,8 @@ pub struct Ready {
 /// all of it within `config.stop`, after which what is left is cut (and found again by the next start).
 ///
 /// # Errors
-/// A part that cannot start, a data directory in use (exit 3), a part that died or storage that failed (exit 1).
+/// A part that cannot start, a data directory in use (exit 3), a part that died or storage that failed (exit 1), others
+/// that took over what this process held of a shared database (exit 4).
 pub async fn run(
     config: Config,
     clock: Arc<dyn Clock>,
@@ -53,11 +54,14 @@ pub async fn run(
         () = stop => None,
         why = running.failed() => Some(why),
     };
-    tracing::info!("stopping");
+    match &failed {
+        None => tracing::info!("stopping"),
+        Some(failure) => tracing::error!(exit = failure.exit, "stopping: {}", failure.sentence),
+    }
     running.stop(config.stop).await;
     match failed {
         None => Ok(()),
-        Some(why) => Err(Failure::fault(why)),
+        Some(failure) => Err(failure),
     }
 }
 

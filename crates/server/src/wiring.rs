@@ -10,13 +10,14 @@ use std::time::Duration;
 use bongsu_api::{ApiConfig, App, Sockets};
 use bongsu_domain::{Clock, Secret};
 use bongsu_send::{SendConfig, Service};
-use bongsu_store::{Kind, Options, Store, keys};
+use bongsu_store::{Store, keys};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{self, Config, Role};
+use crate::config::{Config, Role};
 use crate::failure::Failure;
+use crate::opening::{close_store, is_shared, open_store, store_fault};
 
 /// Where the first operator key is kept for its owner, inside the data directory.
 const OPERATOR_KEY: &str = "operator.key";
@@ -24,6 +25,7 @@ const OPERATOR_KEY: &str = "operator.key";
 /// The parts of a process that runs.
 pub struct Running {
     store: Store,
+    is_shared: bool,
     service: Service,
     door: Option<Door>,
 }
@@ -39,9 +41,9 @@ impl Running {
     /// Opens everything; it serves when this returns.
     ///
     /// # Errors
-    /// The data directory is in use (exit 3) or cannot be opened, the address is taken.
+    /// The data directory is in use (exit 3), the store cannot be opened, the address is taken.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
-        if !config.roles.contains(&Role::Dispatch) {
+        if !is_shared(config) && !config.roles.contains(&Role::Dispatch) {
             let sentence =
                 "the embedded store belongs to one process, so that process needs the role dispatch; add it to --roles";
             return Err(Failure::configuration(sentence, Vec::new()));
@@ -49,14 +51,14 @@ impl Running {
         // Before the store: an address that is taken must not leave a new data directory behind.
         let listener = if config.roles.contains(&Role::Api) { Some(listen(config.listen).await?) } else { None };
         let store = open_store(config, clock.clone()).await?;
-        if let Some(key) = keys::ensure_operator(&store).await.map_err(|error| store_fault(&config.data, &error))? {
+        if let Some(key) = keys::ensure_operator(&store).await.map_err(|error| store_fault(config, &error))? {
             hand_over(&key, &config.data)?;
         }
         let service = bongsu_send::start(store.clone(), send_config(config, &*clock), clock.clone())
             .await
-            .map_err(|error| store_fault(&config.data, &error))?;
+            .map_err(|error| store_fault(config, &error))?;
         let door = listener.map(|listener| open_door(config, listener, service.clone(), clock)).transpose()?;
-        Ok(Self { store, service, door })
+        Ok(Self { store, is_shared: is_shared(config), service, door })
     }
 
     /// Where the API listens; nowhere without the role `api`.
@@ -69,8 +71,9 @@ impl Running {
         &self.service
     }
 
-    /// Completes when the process has to stop because a part died or a file could not be synced, with one sentence.
-    pub async fn failed(&self) -> String {
+    /// Completes when the process has to stop because a part died, a file could not be synced, or others took over what it
+    /// held of a shared database.
+    pub async fn failed(&self) -> Failure {
         let door_ended = async {
             match &self.door {
                 Some(door) => door.stop.closed().await,
@@ -78,10 +81,21 @@ impl Running {
             }
         };
         tokio::select! {
-            why = self.store.failed() => format!("the storage failed ({why}); repair it and start again, nothing accepted is lost"),
-            why = self.service.failed() => format!("a part of the pipeline died ({why}); start again, nothing accepted is lost"),
-            () = door_ended => "the HTTP side died; start again, nothing accepted is lost".to_owned(),
+            why = self.store.failed() => self.store_failed(&why),
+            why = self.service.failed() => {
+                Failure::fault(format!("a part of the pipeline died ({why}); start again, nothing accepted is lost"))
+            }
+            () = door_ended => Failure::fault("the HTTP side died; start again, nothing accepted is lost"),
         }
+    }
+
+    /// Over a database nothing ends a store for good but that its node went to another process: it was stopped for longer than
+    /// its lease, or the database was away from it alone.
+    fn store_failed(&self, why: &str) -> Failure {
+        if self.is_shared {
+            return Failure::lost_node(format!("others took over ({why}); start again, nothing accepted is lost"));
+        }
+        Failure::fault(format!("the storage failed ({why}); repair it and start again, nothing accepted is lost"))
     }
 
     /// Stops in order, each step within what is left of `within`: no new requests, requests end, relays drain, files close.
@@ -100,20 +114,13 @@ impl Running {
     }
 }
 
-/// Brings the data directory to the newest schema.
+/// Brings the store to the newest schema.
 ///
 /// # Errors
-/// The data directory is in use (exit 3) or cannot be opened.
+/// The data directory is in use (exit 3), or the store cannot be opened.
 pub async fn migrate(config: &Config, clock: Arc<dyn Clock>) -> Result<(), Failure> {
     close_store(open_store(config, clock).await?).await;
     Ok(())
-}
-
-/// Writes what waits and gives the data directory free; it joins threads, so not on a thread of the runtime.
-pub async fn close_store(store: Store) {
-    if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await {
-        tracing::error!(%error, "closing the store");
-    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -122,45 +129,6 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
             "cannot listen on {address}: {error}; free the address or name another one with --listen"
         ))
     })
-}
-
-/// Opens the data directory for this process alone.
-///
-/// # Errors
-/// It is in use (exit 3) or cannot be opened.
-pub async fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, Failure> {
-    let mut options = Options::new(&config.data, clock);
-    options.key_file.clone_from(&config.security.key_file);
-    options.node = config.node;
-    if let config::Store::Sqlite { pages_max } = &config.store {
-        options.pages_max = *pages_max;
-    }
-    let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
-    let opened = opened.map_err(|error| Failure::fault(format!("opening the store: {error}")))?;
-    opened.map_err(|error| store_fault(&config.data, &error))
-}
-
-/// Opens the data directory for reading, beside the server that has it.
-///
-/// # Errors
-/// It cannot be opened.
-pub async fn open_beside(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, Failure> {
-    let mut options = Options::new(&config.data, clock);
-    options.key_file.clone_from(&config.security.key_file);
-    let opened = tokio::task::spawn_blocking(move || Store::open_reading(options)).await;
-    let opened = opened.map_err(|error| Failure::fault(format!("opening the store: {error}")))?;
-    opened.map_err(|error| store_fault(&config.data, &error))
-}
-
-/// The failure for an error of the store of this data directory.
-pub fn store_fault(data: &Path, error: &bongsu_store::Error) -> Failure {
-    let data = data.display();
-    match error.kind() {
-        Kind::InUse => Failure::in_use(format!(
-            "another process uses the data directory {data}; stop it, or name another one with --data"
-        )),
-        _ => Failure::fault(format!("cannot use the data directory {data}: {error}")),
-    }
 }
 
 /// Shows the first operator key once on stderr and keeps it for its owner only.

@@ -60,6 +60,7 @@ fn unknown_configuration_keys_end_with_2_and_name_every_path() {
     assert_eq!(document(&output)["findings"][1]["path"], "send.unknown_wait");
 }
 
+#[cfg(not(feature = "mysql"))]
 #[test]
 fn an_engine_that_is_not_built_ends_with_2_and_names_the_feature() {
     let variables = [("BONGSU__STORE__KIND", "mysql"), ("BONGSU__STORE__URL", "mysql://user:password@db/bongsu")];

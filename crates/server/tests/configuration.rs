@@ -96,6 +96,7 @@ fn a_file_that_is_no_toml_names_its_line() {
 #[test]
 fn engines_that_are_not_built_parse_and_are_named() {
     let cases = [
+        #[cfg(not(feature = "mysql"))]
         ("store.kind = \"mysql\"\nstore.url = \"mysql://a:b@c/d\"", "store.kind", "mysql"),
         ("queue.bulk = { kind = \"kafka\", brokers = [\"a:9092\"], topic = \"bulk\" }", "queue.bulk.kind", "kafka"),
         ("queue.auth = { kind = \"rabbitmq\", url = \"amqp://a\", queue = \"auth\" }", "queue.auth.kind", "rabbitmq"),
@@ -104,7 +105,9 @@ fn engines_that_are_not_built_parse_and_are_named() {
         ("log = { kind = \"kafka\", brokers = [\"a:9092\"], topic = \"log\" }", "log.kind", "kafka"),
         ("timeline = { kind = \"cassandra\", hosts = [\"a:9042\"], keyspace = \"b\" }", "timeline.kind", "cassandra"),
         ("timeline = { kind = \"dynamodb\", table = \"a\", region = \"b\" }", "timeline.kind", "dynamodb"),
+        #[cfg(not(feature = "redis"))]
         ("cache = { kind = \"redis\", url = \"redis://a\" }", "cache.kind", "redis"),
+        #[cfg(not(feature = "redis"))]
         ("bus = { kind = \"redis\", url = \"redis://a\" }", "bus.kind", "redis"),
         (
             "blobs = { kind = \"s3\", bucket = \"a\", region = \"b\", access_key = \"c\", secret_key = \"d\" }",
@@ -118,6 +121,42 @@ fn engines_that_are_not_built_parse_and_are_named() {
         assert_eq!(problems[0].path, path);
         assert!(problems[0].message.starts_with(&format!("this build has no feature {feature}")), "{}", problems[0]);
     }
+}
+
+#[cfg(feature = "mysql")]
+#[test]
+fn a_database_takes_its_data() {
+    let file = "[store]\nkind = \"mysql\"\nurl = \"mysql://a:b@c/d\"\n";
+    let Store::Mysql { url, replica_url, readers } = read(file).unwrap().0.store else { panic!("not a database") };
+    assert_eq!((url.expose(), replica_url.is_none(), readers), ("mysql://a:b@c/d", true, 4));
+
+    let file = format!("{file}replica_url = \"mysql://a:b@e:3307/d\"\nreaders = 2\n[process]\nlease_s = 5\n");
+    let (config, entries) = read(&file).unwrap();
+    assert_eq!(config.process.lease, Duration::from_secs(5));
+    let Store::Mysql { replica_url, readers, .. } = config.store else { panic!("not a database") };
+    assert_eq!((replica_url.unwrap().expose(), readers), ("mysql://a:b@e:3307/d", 2));
+    let text = config::print_toml(&entries);
+    assert!(!text.contains("a:b") && text.contains("replica_url = \"***\""), "{text}");
+
+    let wrong =
+        "[store]\nkind = \"mysql\"\nurl = \"mysql://a:se?cr@et@c\"\nreplica_url = \"postgres://a:secret@c/d\"\n";
+    let problems = read(&format!("{wrong}[process]\nlease_s = 1\n")).unwrap_err();
+    assert_eq!(
+        lines(&problems),
+        [
+            "store.url: this must be text like mysql://user:password@host:3306/database (bongsu.toml)",
+            "store.replica_url: this must be text like mysql://user:password@host:3306/database (bongsu.toml)",
+            "process.lease_s: this must be integer, 2 to 300 (bongsu.toml)",
+        ]
+    );
+}
+
+#[test]
+fn where_a_database_is_shows_no_secret() {
+    let shown = |url: &str| config::place_of(&bongsu_domain::Secret::new(url));
+    assert_eq!(shown("mysql://user:pa?ss@wo/rd@db:3306/bongsu?ssl-mode=REQUIRED"), "db:3306/bongsu");
+    assert_eq!(shown("mysql://db/bongsu"), "db/bongsu");
+    assert_eq!(shown("secret"), "");
 }
 
 #[test]

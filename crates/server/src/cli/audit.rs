@@ -16,10 +16,11 @@ use crate::audit::{self, Counts, Line, Totals};
 use crate::books;
 use crate::client::{Client, Peer};
 use crate::clock::SystemClock;
+use crate::config::Config;
 use crate::environment::Environment;
 use crate::failure::{Answer, Failure, IN_USE};
+use crate::opening;
 use crate::table::table;
-use crate::wiring;
 
 /// Between two looks while messages are open.
 const LOOK: Duration = Duration::from_millis(500);
@@ -27,9 +28,13 @@ const LOOK: Duration = Duration::from_millis(500);
 /// `bongsu audit …`.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
-    /// Data directory to read, also while a server uses it.
+    /// Data directory to read, also while a server uses it. Where the environment names a database, that is read, and this
+    /// directory has its key file.
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     data: Option<PathBuf>,
+    /// Configuration file (TOML) that names the store to read.
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    config: Option<PathBuf>,
     /// Server to ask, with an operator's key in BONGSU_KEY.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -48,8 +53,8 @@ pub(super) struct Flags {
 
 /// Where the books are read.
 enum Books {
-    /// A directory, and whether a server goes on changing it.
-    Directory(PathBuf, Store, bool),
+    /// A store, and whether servers go on changing it.
+    Store(Box<Config>, Store, bool),
     Server(Client),
 }
 
@@ -82,19 +87,27 @@ pub(super) async fn run(flags: &Flags, environment: &Environment) -> Result<Answ
 
 impl Books {
     async fn open(flags: &Flags, environment: &Environment) -> Result<Self, Failure> {
-        let Some(data) = &flags.data else {
+        if flags.data.is_none() && flags.config.is_none() {
             return Ok(Self::Server(Target { url: flags.url.clone() }.client(environment)?));
-        };
-        if !data.is_dir() {
+        }
+        if let Some(data) = flags.data.as_ref().filter(|data| !data.is_dir()) {
             let sentence = format!("there is no data directory {}; name one with --data", data.display());
             return Err(Failure::configuration(sentence, Vec::new()));
         }
-        let flag = ("data", "data", data.display().to_string());
-        let config = configure::read(None, environment, vec![flag])?.0;
-        match wiring::open_store(&config, Arc::new(SystemClock)).await {
-            Ok(store) => Ok(Self::Directory(data.clone(), store, false)),
+        let data = flags.data.as_ref().map(|data| ("data", "data", data.display().to_string()));
+        let file = flags.config.as_ref().map(configure::read_file).transpose()?.zip(flags.config.clone());
+        let file = file.map(|(text, path)| (path, text));
+        let config = Box::new(configure::read(file, environment, data.into_iter().collect())?.0);
+        let clock = Arc::new(SystemClock);
+        if opening::is_shared(&config) {
+            let store = opening::open_beside(&config, clock).await?;
+            return Ok(Self::Store(config, store, true));
+        }
+        match opening::open_store(&config, clock.clone()).await {
+            Ok(store) => Ok(Self::Store(config, store, false)),
             Err(failure) if failure.exit == IN_USE => {
-                Ok(Self::Directory(data.clone(), wiring::open_beside(&config, Arc::new(SystemClock)).await?, true))
+                let store = opening::open_beside(&config, clock).await?;
+                Ok(Self::Store(config, store, true))
             }
             Err(failure) => Err(failure),
         }
@@ -104,8 +117,8 @@ impl Books {
     async fn read_until_closed(&self, until: Instant) -> Result<(Totals, Vec<Line>), Failure> {
         loop {
             let (totals, lines) = match self {
-                Self::Directory(data, store, served) => {
-                    let read = books::of_store(store).await.map_err(|error| wiring::store_fault(data, &error))?;
+                Self::Store(config, store, served) => {
+                    let read = books::of_store(store).await.map_err(|error| opening::store_fault(config, &error))?;
                     if !served {
                         return Ok(read);
                     }
@@ -121,8 +134,8 @@ impl Books {
     }
 
     async fn close(self) {
-        if let Self::Directory(_, store, _) = self {
-            wiring::close_store(store).await;
+        if let Self::Store(_, store, _) = self {
+            opening::close_store(store).await;
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn read(
     })
 }
 
-fn read_file(path: &PathBuf) -> Result<String, Failure> {
+pub(super) fn read_file(path: &PathBuf) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| {
         let sentence =
             format!("cannot read the configuration file {}: {error}; name a file that can be read", path.display());

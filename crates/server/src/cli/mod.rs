@@ -38,7 +38,7 @@ enum Command {
     Serve(serve::Flags),
     /// Checks or shows the configuration.
     Config(configure::Flags),
-    /// Brings the data directory to the newest schema and ends.
+    /// Brings the store to the newest schema and ends.
     Migrate(serve::MigrateFlags),
     /// Looks after accounts, keys, senders, relays, distributions, prices and wallets of a running server.
     Admin(admin::Flags),
@@ -81,7 +81,8 @@ impl Target {
     }
 }
 
-/// Reads the command line, does what it says and gives the exit code (0 fine, 1 fault, 2 bad configuration, 3 data in use).
+/// Reads the command line, does what it says and gives the exit code (0 fine, 1 fault, 2 bad configuration, 3 data in use,
+/// 4 others took over).
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let environment = Environment::of_process();

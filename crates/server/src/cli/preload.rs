@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bongsu_domain::{AccountId, Clock, Timestamp};
 use bongsu_send::{sealed, search_hash};
-use bongsu_store::{HashPurpose, Options, Vault, accounts, preload};
+use bongsu_store::{HashPurpose, Vault, accounts, preload};
 use clap::Args;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use super::{Json, configure};
 use crate::clock::SystemClock;
 use crate::environment::Environment;
 use crate::failure::{Answer, Failure};
-use crate::wiring;
+use crate::opening;
 
 /// Days before today that get a twentieth of the rows each; today gets the rest.
 const AGES_DAYS: [u64; 10] = [80, 60, 40, 30, 20, 14, 10, 7, 5, 3];
@@ -38,14 +38,11 @@ pub(super) struct Flags {
 pub(super) async fn run(flags: &Flags, environment: &Environment) -> Result<Answer, Failure> {
     let config = configure::read(None, environment, vec![("data", "data", flags.data.display().to_string())])?.0;
     let clock = Arc::new(SystemClock);
-    let store = wiring::open_store(&config, clock.clone()).await?;
-    let account =
-        accounts::create(&store, "history").await.map_err(|error| wiring::store_fault(&flags.data, &error))?.id;
-    wiring::close_store(store).await;
+    let store = opening::open_store(&config, clock.clone()).await?;
+    let account = accounts::create(&store, "history").await.map_err(|error| opening::store_fault(&config, &error))?.id;
+    opening::close_store(store).await;
     let now = clock.now();
-    let mut options = Options::new(&flags.data, clock);
-    options.key_file.clone_from(&config.security.key_file);
-    options.node = config.node;
+    let options = opening::options(&config, clock)?;
     let old = flags.rows / 20;
     let mut from = 0;
     for days in AGES_DAYS.into_iter().chain([0]) {
@@ -54,7 +51,7 @@ pub(super) async fn run(flags: &Flags, environment: &Environment) -> Result<Answ
         let message = |vault: &Vault, row: u64| make(vault, account, from + row);
         let mut progress = |done: u64| eprint!("\rhistory: {} of {}", from + done, flags.rows);
         preload::write(&options, account, rows, start, &message, &mut progress)
-            .map_err(|error| wiring::store_fault(&flags.data, &error))?;
+            .map_err(|error| opening::store_fault(&config, &error))?;
         from += rows;
     }
     eprintln!();

@@ -13,7 +13,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::failure::{Answer, Failure};
-use crate::{run, wiring};
+use crate::{opening, run, wiring};
 
 /// `POINT:N` ends the process at a named point, for tests of what a crash there leaves.
 const CRASH_AT: &str = "BONGSU_CRASH_AT";
@@ -50,13 +50,13 @@ pub(super) fn serve(flags: &Flags, environment: &Environment) -> Result<Answer, 
     Ok(Answer::new(Value::Null, ""))
 }
 
-/// Brings the data directory to the newest schema.
+/// Brings the store to the newest schema.
 pub(super) fn migrate(flags: &MigrateFlags, environment: &Environment) -> Result<Answer, Failure> {
     let (config, _) = flags.layers.read(environment)?;
     run::log_to_stderr(&config.log_level);
     runtime(&config)?.block_on(wiring::migrate(&config, Arc::new(SystemClock)))?;
     let data = config.data.display().to_string();
-    let text = format!("{data} has the newest schema");
+    let text = format!("{} has the newest schema", opening::place(&config));
     Ok(Answer::new(json!({ "data": data, "migrated": true }), text))
 }
 

@@ -15,7 +15,7 @@ Four layers, each over the one before: defaults, a TOML file (`bongsu serve --co
 A variable is `BONGSU__` and the key in capitals, its sections divided by two underscores: `BONGSU__SEND__UNKNOWN_WAIT_MS=5000`.
 `bongsu config check` says everything that is wrong at once; `bongsu config print` shows what is in force and where it is from, secrets masked.
 Unknown keys are errors.
-An engine that the build does not have is refused by name.
+An engine that the build does not have is refused by name; `cargo build --release -p bongsu --features full` has all.
 Every lane of `queue` takes the keys shown for `queue.auth`.
 A program that refuses its configuration ends with exit code 2.
 
@@ -38,23 +38,22 @@ const KINDS: &[(&str, &str)] = &[
 ];
 
 /// Keys that have no default and are read only when they are set, with a value that is legal.
-const OPTIONAL: &[(&str, &str)] =
-    &[("security.key_file", "keys"), ("blobs.path", "blobs"), ("failover.wait_ms", "3000")];
+const OPTIONAL: &[(&str, &str)] = &[
+    ("store.replica_url", "mysql://user:password@host:3306/database"),
+    ("security.key_file", "keys"),
+    ("blobs.path", "blobs"),
+    ("failover.wait_ms", "3000"),
+];
 
 /// The page, in Markdown.
 pub fn document() -> String {
     let mut out = String::from(HEAD);
-    let set: Vec<(String, String)> =
-        OPTIONAL.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect();
-    let mut entries = read(&set);
-    for entry in entries.iter_mut().filter(|entry| OPTIONAL.iter().any(|(path, _)| *path == entry.path)) {
-        entry.value = serde_json::Value::Null;
-    }
+    let entries = read(None);
     for (section, keys) in sections(&entries) {
         let _ = writeln!(out, "\n## {}\n", if section.is_empty() { "Top level" } else { section });
         table(&mut out, &keys);
         for (_, kind) in KINDS.iter().filter(|(of, _)| *of == section) {
-            let with = read(&[(format!("{section}.kind"), (*kind).to_owned())]);
+            let with = read(Some((section, kind)));
             let prefix = format!("{section}.");
             let known = |path: &str| entries.iter().any(|entry| entry.path == path);
             let more: Vec<(&str, &Entry)> = with
@@ -69,13 +68,17 @@ pub fn document() -> String {
     out
 }
 
-fn read(set: &[(String, String)]) -> Vec<Entry> {
-    let variables = set
-        .iter()
-        .map(|(path, value)| (format!("BONGSU__{}", path.to_uppercase().replace('.', "__")), value.clone()))
-        .collect();
+/// All keys with their defaults, those of a kind of one section among them.
+fn read(kind: Option<(&str, &str)>) -> Vec<Entry> {
+    let kind = kind.map(|(section, kind)| (format!("{section}.kind"), kind.to_owned()));
+    let set = OPTIONAL.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).chain(kind);
+    let variables =
+        set.map(|(path, value)| (format!("BONGSU__{}", path.to_uppercase().replace('.', "__")), value)).collect();
     let mut reader = Reader::new(&Sources { variables, ..Sources::default() });
     super::read_all(&mut reader);
+    for entry in reader.entries.iter_mut().filter(|entry| OPTIONAL.iter().any(|(path, _)| *path == entry.path)) {
+        entry.value = serde_json::Value::Null;
+    }
     reader.entries
 }
 

@@ -6,8 +6,15 @@ use bongsu_domain::{Lane, Secret};
 
 use super::reader::Reader;
 
-/// Engines that this build has besides the embedded ones.
-const FEATURES: &[&str] = &[];
+/// Engines that this build has besides the embedded ones, as (section, feature).
+const BUILT: &[(&str, &str)] = &[
+    #[cfg(feature = "mysql")]
+    ("store", "mysql"),
+    #[cfg(feature = "redis")]
+    ("cache", "redis"),
+    #[cfg(feature = "redis")]
+    ("bus", "redis"),
+];
 
 /// The SQL truth.
 #[derive(Debug, Clone)]
@@ -21,8 +28,10 @@ pub enum Store {
     Mysql {
         /// `mysql://user:password@host:3306/database`.
         url: Secret,
-        /// Connections of the pool.
-        connections: u16,
+        /// The same of a replica, for history reads.
+        replica_url: Option<Secret>,
+        /// Connections for reading, to each of the two.
+        readers: u16,
     },
 }
 
@@ -172,7 +181,7 @@ fn kind<'w>(
         return None;
     }
     let feature = words.iter().find(|(word, _)| Some(*word) == chosen).and_then(|(_, feature)| *feature);
-    if let Some(feature) = feature.filter(|feature| !FEATURES.contains(feature)) {
+    if let Some(feature) = feature.filter(|feature| !BUILT.contains(&(section, *feature))) {
         r.refuse(&path, format!("this build has no feature {feature}; use \"{}\" or a build that has it", names[0]));
     }
     chosen
@@ -182,8 +191,22 @@ pub(super) fn store(r: &mut Reader) -> Store {
     let words = [("sqlite", None), ("mysql", Some("mysql"))];
     match kind(r, "store", &words, "Where messages, accounts and money are kept.") {
         Some("mysql") => Store::Mysql {
-            url: r.secret("store.url", MYSQL_URL, "Address of the database."),
-            connections: r.number("store.connections", 8, 1..=256, "Connections of the pool."),
+            url: {
+                let url = r.secret("store.url", MYSQL_URL, "Address of the database that the processes share.");
+                check_address(r, "store.url", &url);
+                url
+            },
+            replica_url: {
+                let about = "Address of a replica of it; history is read there while it has everything that the account wrote.";
+                let url = r.secret_or_none("store.replica_url", MYSQL_URL, about);
+                url.inspect(|url| check_address(r, "store.replica_url", url))
+            },
+            readers: r.number(
+                "store.readers",
+                4,
+                1..=64,
+                "Connections for reading, to the database and to the replica; dispatch, writing and leases have their own.",
+            ),
         },
         _ => {
             let pages: u32 = r.number(
@@ -195,6 +218,26 @@ pub(super) fn store(r: &mut Reader) -> Store {
             Store::Sqlite { pages_max: (pages > 0).then_some(pages) }
         }
     }
+}
+
+/// Refuses what cannot be an address of a database, without repeating it.
+fn check_address(r: &mut Reader, path: &str, url: &Secret) {
+    let text = url.expose();
+    let rest = ["mysql://", "mariadb://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    // What stands before the last @ is the password's.
+    let place = rest.map(|rest| rest.rsplit_once('@').map_or(rest, |(_, place)| place));
+    let parts = place.and_then(|place| place.split('?').next().unwrap_or_default().split_once('/'));
+    if !text.is_empty() && !parts.is_some_and(|(host, database)| !host.is_empty() && !database.is_empty()) {
+        r.refuse(path, format!("this must be {MYSQL_URL}"));
+    }
+}
+
+/// Where a database is, without user, password and options.
+pub fn place_of(url: &Secret) -> String {
+    let text = url.expose();
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    place.split('?').next().unwrap_or_default().to_owned()
 }
 
 pub(super) fn queues(r: &mut Reader) -> Queues {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bongsu_domain::{Code, FailoverPolicy, PhoneNumber, phone};
 
 pub use document::document;
-pub use engines::{Blobs, Bus, Cache, Log, Queue, Queues, Store, Timeline};
+pub use engines::{Blobs, Bus, Cache, Log, Queue, Queues, Store, Timeline, place_of};
 pub use layers::{Origin, Sources, VARIABLE_PREFIX};
 pub use print::{print_json, print_toml};
 pub use problem::Problem;
@@ -27,9 +27,9 @@ use reader::Reader;
 pub struct Config {
     /// Address of the HTTP API.
     pub listen: SocketAddr,
-    /// The data directory; one process at a time.
+    /// The data directory; one process at a time on the embedded store.
     pub data: PathBuf,
-    /// Node number inside ids, 0 to 1023.
+    /// Node number inside ids, 0 to 1023; over a shared database each process is given one instead.
     pub node: u16,
     /// Worker threads of the runtime; `None` means one a core.
     pub threads: Option<usize>,
@@ -53,6 +53,8 @@ pub struct Config {
     pub blobs: Blobs,
     /// Keys that protect data at rest.
     pub security: Security,
+    /// This process among those that share a database.
+    pub process: Process,
     /// Limits of the HTTP side.
     pub limits: Limits,
     /// Times of the send pipeline.
@@ -102,6 +104,13 @@ impl Role {
 pub struct Security {
     /// The key file; `keys` in the data directory unless named. Only the unnamed one is made at first start.
     pub key_file: Option<PathBuf>,
+}
+
+/// This process among those that share a database.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// How long what it holds is its own without a renewal.
+    pub lease: Duration,
 }
 
 /// Limits of the HTTP side.
@@ -207,7 +216,12 @@ fn read_all(r: &mut Reader) -> Config {
         "text like \"127.0.0.1:8080\"",
         "Address of the HTTP API; port 0 takes a free one.",
     );
-    let data = r.parsed("data", "data", "path of a directory", "The data directory; one process at a time.");
+    let data = r.parsed(
+        "data",
+        "data",
+        "path of a directory",
+        "The data directory; one process at a time, unless the store is a database.",
+    );
     Config {
         listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
         data: data.unwrap_or_default(),
@@ -215,7 +229,7 @@ fn read_all(r: &mut Reader) -> Config {
             "node",
             0,
             0..=1023,
-            "Number of this process inside the ids it makes; processes that share a store need different ones.",
+            "Number of this process inside the ids it makes. Processes that share a database are given different ones by it, whatever stands here.",
         ),
         threads: threads(r),
         roles: roles(r),
@@ -246,6 +260,14 @@ fn read_all(r: &mut Reader) -> Config {
                 "path of a file",
                 "Keys that seal personal data at rest; `keys` in the data directory, made at first start, unless set.",
             ),
+        },
+        process: Process {
+            lease: Duration::from_secs(u64::from(r.number::<u16>(
+                "process.lease_s",
+                15,
+                2..=300,
+                "How long what a process holds of a shared database (its node, binds of relays, periodic work) is its own without a renewal, in seconds; after that others take over. The same for all processes.",
+            ))),
         },
         limits: limits(r),
         send: send(r),

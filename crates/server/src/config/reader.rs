@@ -109,6 +109,11 @@ impl Reader {
         Secret::new(text.unwrap_or_default())
     }
 
+    /// A text that may be left out and is never shown.
+    pub(super) fn secret_or_none(&mut self, path: &str, shape: &str, about: &'static str) -> Option<Secret> {
+        self.is_set(path).then(|| self.secret(path, shape, about))
+    }
+
     /// One word of a closed set.
     pub(super) fn choice<'w>(
         &mut self,
