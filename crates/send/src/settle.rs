@@ -61,8 +61,8 @@ pub struct Round {
     pub finished: Vec<Finished>,
     /// Receipts that memory does not know.
     pub unmatched: Vec<Unmatched>,
-    /// Receipts to be matched again once this round is written.
-    pub again: Vec<Unmatched>,
+    /// Relays and recipients of attempts that became unknown: kept receipts are matched again once this round is written.
+    pub again: Vec<(u8, i64)>,
     /// Something is due at once.
     pub urgent: bool,
 }
@@ -156,6 +156,8 @@ impl Settler {
         }
         let again = std::mem::take(&mut round.again);
         self.write(round).await;
+        // Only now: the receipt may have come in this very round, after the attempt was given up.
+        let again: Vec<_> = again.into_iter().flat_map(|(relay, recipient)| self.take_orphans(relay, recipient)).collect();
         if !again.is_empty() {
             let mut round = Round { unmatched: again, ..Round::default() };
             self.match_stored(&mut round, now).await;
@@ -309,7 +311,7 @@ impl Settler {
         self.due(round, &flight, flight.attempt + 1, at, relay, kind, now);
         round.changes.extend(claim_done.map(Change::ClaimDone));
         // A receipt that came before may be the answer.
-        round.again.extend(self.take_orphans(flight.relay, flight.recipient));
+        round.again.push((flight.relay, flight.recipient));
     }
 
     #[allow(clippy::too_many_arguments)]
