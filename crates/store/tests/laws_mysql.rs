@@ -34,6 +34,8 @@ mod lists;
 mod model;
 #[path = "laws/once.rs"]
 mod once;
+#[path = "laws/processes/mod.rs"]
+mod processes;
 #[path = "laws/recovery.rs"]
 mod recovery;
 #[path = "laws/search.rs"]

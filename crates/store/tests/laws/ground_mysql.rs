@@ -86,6 +86,16 @@ impl Ground {
         true
     }
 
+    /// The same database for one more process.
+    pub fn beside(&self) -> Self {
+        Self { server: self.server.clone(), name: self.name.clone(), goes: false }
+    }
+
+    /// Under which a store claims.
+    pub fn owner(&self, store: &Store) -> i64 {
+        store.leases().unwrap().owner()
+    }
+
     /// Ends a process without a good-bye.
     pub fn abandon(&self, store: &Store) {
         store.abandon();

@@ -224,7 +224,8 @@ impl House {
     async fn claim_as(&self, lane: Lane, account: AccountId, claimed: Claimed, relays: &[u8]) -> (i64, Taken) {
         let id = self.store.new_id().unwrap();
         let deadline = self.now() + 5_000;
-        let claim = Claim { id, owner: 1, deadline, lane, account, claimed, relays: relays.to_vec() };
+        let owner = self.ground.owner(&self.store);
+        let claim = Claim { id, owner, deadline, lane, account, claimed, relays: relays.to_vec() };
         (id, self.store.claim(false, vec![claim], Vec::new()).await.unwrap().remove(0))
     }
 
@@ -355,12 +356,20 @@ pub async fn together<T>(
     store: &Store,
     writes: impl IntoIterator<Item = Pin<Box<dyn Future<Output = T> + '_>>>,
 ) -> Vec<T> {
-    store.hold_writes(true);
+    at_once(&[store], writes).await
+}
+
+/// The same with writes of several stores, which are let go in one moment.
+pub async fn at_once<T>(
+    stores: &[&Store],
+    writes: impl IntoIterator<Item = Pin<Box<dyn Future<Output = T> + '_>>>,
+) -> Vec<T> {
+    stores.iter().for_each(|store| store.hold_writes(true));
     let mut waiting: Vec<_> = writes.into_iter().collect();
     for write in &mut waiting {
         assert!(waits(write).await, "a held write must wait");
     }
-    store.hold_writes(false);
+    stores.iter().for_each(|store| store.hold_writes(false));
     let mut done = Vec::with_capacity(waiting.len());
     for write in waiting {
         done.push(write.await);

@@ -1,7 +1,7 @@
 //! Accounts, keys, sender numbers, money, relays, distributions and prices.
 
 mod keys;
-mod relays;
+pub mod relays;
 mod senders;
 mod wallet;
 
