@@ -88,6 +88,8 @@ pub enum Code {
     BodyTooLarge = 1016,
     /// The request took too long to arrive.
     RequestTimeout = 1017,
+    /// An equal message was accepted a short time ago.
+    DuplicateContent = 1018,
     /// The recipient is not a number we can send to.
     BadRecipientFormat = 1020,
     /// Sending to this country is not allowed.

@@ -30,6 +30,6 @@ pub use rate::{Bucket, Pacer};
 pub use retry::{Case, FailoverPolicy, Next, Outcome, Tried};
 pub use route::{Distribution, Shares};
 pub use secret::{Body, Secret};
-pub use status::{OriginStatus, Status};
+pub use status::{OriginStatus, Status, may_have_arrived};
 pub use text::{BadChar, TextError};
 pub use time::{Clock, Day, ManualClock, Timestamp};

@@ -1,5 +1,7 @@
 //! The states of a message and the moves between them.
 
+use crate::code::Code;
+
 /// Where a message is. The number is what the store keeps; 10 and above is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -101,6 +103,16 @@ pub fn can_move(from: Status, to: Status) -> bool {
         (_, Canceled) => false,
         (Held | Scheduled, Sending | Submitted | Uncertain | Delivered | Undelivered | Read) => false,
         _ => from < to,
+    }
+}
+
+/// Whether a message that stands so may be at its recipient's now or later, as far as status and code tell. A try of
+/// unknown fate may have brought it there whatever it ended as.
+pub fn may_have_arrived(status: Status, code: Code) -> bool {
+    match status {
+        Status::Undelivered | Status::Failed | Status::Canceled => false,
+        Status::Expired => code != Code::ExpiredBeforeSend,
+        _ => true,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Action, Billing, Code};
 
 /// How many codes there are.
-pub(super) const COUNT: usize = 94;
+pub(super) const COUNT: usize = 95;
 
 /// One code with everything that is known about it.
 pub(super) struct Row {
@@ -106,6 +106,7 @@ pub(super) static ROWS: [Row; COUNT] = [
     row(Code::UnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", 415, Action::Fix, Billing::Refundable, "The body must be application/json", "본문은 application/json이어야 합니다"),
     row(Code::BodyTooLarge, "BODY_TOO_LARGE", 413, Action::Fix, Billing::Refundable, "The request body is too large", "요청 본문이 너무 큽니다"),
     row(Code::RequestTimeout, "REQUEST_TIMEOUT", 408, Action::Same, Billing::Refundable, "The request took too long to arrive", "요청이 제시간에 도착하지 않았습니다"),
+    row(Code::DuplicateContent, "DUPLICATE_CONTENT", 409, Action::No, Billing::Refundable, "An equal message was accepted a short time ago", "같은 내용의 메시지가 조금 전에 접수되었습니다"),
     row(Code::BadRecipientFormat, "BAD_RECIPIENT_FORMAT", 422, Action::Fix, Billing::Refundable, "The recipient is not a number we can send to", "수신번호 형식이 올바르지 않습니다").ims("2020").kakao(&[1020, 3008]),
     row(Code::CountryNotAllowed, "COUNTRY_NOT_ALLOWED", 422, Action::Fix, Billing::Refundable, "Sending to this country is not allowed", "발송이 허용되지 않은 국가입니다"),
     row(Code::UnencodableCharacter, "UNENCODABLE_CHARACTER", 422, Action::Fix, Billing::Refundable, "A character cannot be sent in a text message", "문자로 보낼 수 없는 글자가 있습니다"),

@@ -62,6 +62,7 @@ fn the_fixed_answers_keep_their_status() {
         (1015, 415),
         (1016, 413),
         (1017, 408),
+        (1018, 409),
     ] {
         assert_eq!(Code::from_number(number).map(Code::http_status), Some(status), "UM{number}");
     }

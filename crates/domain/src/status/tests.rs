@@ -71,3 +71,16 @@ fn the_origin_words_follow_status_and_tries() {
         assert_eq!([word(1), word(2)], expected, "{}", status.as_str());
     }
 }
+
+#[test]
+fn only_a_message_that_certainly_went_nowhere_cannot_have_arrived() {
+    let gone = [Status::Undelivered, Status::Failed, Status::Canceled];
+    for status in Status::ALL {
+        for code in Code::ALL {
+            let nowhere = gone.contains(&status) || (status == Status::Expired && code == Code::ExpiredBeforeSend);
+            assert_eq!(may_have_arrived(status, code), !nowhere, "{status:?} {code}");
+        }
+    }
+    let no_answer = [Code::ResultTimeout, Code::VendorTimeout];
+    assert!(no_answer.iter().all(|code| may_have_arrived(code.final_status(true), *code)), "a relay may have it");
+}
