@@ -10,10 +10,12 @@ use crate::{PAGE_MAX, Store};
 pub const DEFAULT_RATE_PER_S: u32 = 1_000;
 /// The highest rate an account can be given.
 pub const RATE_MAX: u32 = 1_000_000;
+/// The longest window in which equal messages are sent once, in seconds.
+pub const DEDUPE_MAX_S: u32 = 86_400;
 /// The longest name, in characters.
 pub const NAME_MAX: usize = 100;
 
-const COLUMNS: &str = "id, name, created, suspended, rate_per_s";
+const COLUMNS: &str = "id, name, created, suspended, rate_per_s, dedupe_s";
 
 /// One account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct AccountRow {
     pub suspended: bool,
     /// Requests a second that its bucket refills by.
     pub rate_per_s: u32,
+    /// For how many seconds an equal message (sender, recipient, channel, text) is a duplicate; 0: never.
+    pub dedupe_s: u32,
 }
 
 /// What to change of an account; `None` leaves a value as it is.
@@ -39,6 +43,8 @@ pub struct AccountPatch {
     pub suspended: Option<bool>,
     /// Another rate, 1 to [`RATE_MAX`].
     pub rate_per_s: Option<u32>,
+    /// Another window against equal messages, 0 (off) to [`DEDUPE_MAX_S`].
+    pub dedupe_s: Option<u32>,
 }
 
 /// Makes an account.
@@ -46,7 +52,16 @@ pub struct AccountPatch {
 /// # Errors
 /// `Invalid("name")` when it is not 1 to [`NAME_MAX`] characters without control characters.
 pub async fn create(store: &Store, name: &str) -> Result<AccountRow, Error> {
+    create_with(store, name, 0).await
+}
+
+/// Makes an account with a window in which equal messages are sent once, in seconds; 0 for none.
+///
+/// # Errors
+/// As [`create`]; `Invalid("dedupeS")` above [`DEDUPE_MAX_S`].
+pub async fn create_with(store: &Store, name: &str, dedupe_s: u32) -> Result<AccountRow, Error> {
     let name = check_name(name)?;
+    check_window(dedupe_s)?;
     store
         .write(move |tx| {
             let row = AccountRow {
@@ -55,12 +70,13 @@ pub async fn create(store: &Store, name: &str) -> Result<AccountRow, Error> {
                 created: tx.now,
                 suspended: false,
                 rate_per_s: DEFAULT_RATE_PER_S,
+                dedupe_s,
             };
             tx.live
                 .prepare_cached(
-                    "INSERT INTO accounts (id, name, created, suspended, rate_per_s) VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO accounts (id, name, created, suspended, rate_per_s, dedupe_s) VALUES (?, ?, ?, ?, ?, ?)",
                 )?
-                .execute(params![row.id.0, row.name, row.created.0, row.suspended, row.rate_per_s])?;
+                .execute(params![row.id.0, row.name, row.created.0, row.suspended, row.rate_per_s, row.dedupe_s])?;
             Ok(row)
         })
         .await
@@ -94,21 +110,25 @@ pub async fn list(store: &Store, limit: u32, after: Option<AccountId>) -> Result
 /// Changes an account and answers it as it is now. Its keys see the change at once.
 ///
 /// # Errors
-/// `NotFound`, `Invalid("name")`, `Invalid("ratePerS")`.
+/// `NotFound`, `Invalid("name")`, `Invalid("ratePerS")`, `Invalid("dedupeS")`.
 pub async fn patch(store: &Store, id: AccountId, patch: AccountPatch) -> Result<AccountRow, Error> {
     let name = patch.name.as_deref().map(check_name).transpose()?;
     if patch.rate_per_s.is_some_and(|rate| !(1..=RATE_MAX).contains(&rate)) {
         return Err(Error::new(Kind::Invalid("ratePerS"), format!("a rate is between 1 and {RATE_MAX} a second")));
     }
+    check_window(patch.dedupe_s.unwrap_or(0))?;
     let row = store
         .write(move |tx| {
             let mut row = must_exist(tx.live, id)?;
             row.name = name.clone().unwrap_or(row.name);
             row.suspended = patch.suspended.unwrap_or(row.suspended);
             row.rate_per_s = patch.rate_per_s.unwrap_or(row.rate_per_s);
+            row.dedupe_s = patch.dedupe_s.unwrap_or(row.dedupe_s);
             tx.live
-                .prepare_cached("UPDATE accounts SET name = ?, suspended = ?, rate_per_s = ? WHERE id = ?")?
-                .execute(params![row.name, row.suspended, row.rate_per_s, id.0])?;
+                .prepare_cached(
+                    "UPDATE accounts SET name = ?, suspended = ?, rate_per_s = ?, dedupe_s = ? WHERE id = ?",
+                )?
+                .execute(params![row.name, row.suspended, row.rate_per_s, row.dedupe_s, id.0])?;
             Ok(row)
         })
         .await?;
@@ -140,6 +160,13 @@ fn check_name(name: &str) -> Result<String, Error> {
     Ok(name.to_owned())
 }
 
+fn check_window(dedupe_s: u32) -> Result<(), Error> {
+    if dedupe_s > DEDUPE_MAX_S {
+        return Err(Error::new(Kind::Invalid("dedupeS"), format!("a window has 0 to {DEDUPE_MAX_S} seconds")));
+    }
+    Ok(())
+}
+
 fn from_row(row: &Row<'_>) -> Result<AccountRow, Error> {
     Ok(AccountRow {
         id: AccountId(row.get(0)?),
@@ -147,5 +174,6 @@ fn from_row(row: &Row<'_>) -> Result<AccountRow, Error> {
         created: Timestamp(row.get(2)?),
         suspended: row.get(3)?,
         rate_per_s: row.get(4)?,
+        dedupe_s: row.get(5)?,
     })
 }

@@ -36,14 +36,17 @@ pub enum HashPurpose {
     Sender = 3,
     /// A verification code.
     Code = 4,
+    /// Who writes what to whom, for telling equal messages.
+    Content = 5,
 }
 
-const PURPOSES: [&[u8]; 5] = [
+const PURPOSES: [&[u8]; 6] = [
     b"bongsu hash recipient",
     b"bongsu hash last four",
     b"bongsu hash client ref",
     b"bongsu hash sender",
     b"bongsu hash code",
+    b"bongsu hash content",
 ];
 
 /// Seals with AES-256-GCM-SIV (RFC 8452) and hashes with HMAC-SHA256, each under a sub-key of its own.

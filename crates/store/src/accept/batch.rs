@@ -35,12 +35,13 @@ pub struct Stage {
     pub messages: Vec<NewMessage>,
 }
 
-/// What became of a stage: the slice, and which rows had a client reference that is taken.
+/// What became of a stage: the slice, and which rows had a client reference that is taken, or an equal message.
 #[derive(Debug)]
 pub struct Staged {
     /// Absent when every row was refused.
     pub slice: Option<Slice>,
-    /// Positions in `messages` that were refused, with the message of the same content where that is why.
+    /// Positions in `messages` that were refused, with the message of the same content where that is why; 0 for one that
+    /// is only staged, in this request or another.
     pub duplicates: Vec<(usize, Option<i64>)>,
 }
 
@@ -52,7 +53,7 @@ pub(crate) fn stage(tx: &mut Tx<'_>, stage: &Stage) -> Result<Staged, Error> {
     let mut duplicates = Vec::new();
     let mut rows = Vec::with_capacity(stage.messages.len());
     for (at, message) in stage.messages.iter().enumerate() {
-        let first = message.dedupe.and_then(|(key, _)| taken.content(key, now_ms));
+        let first = message.dedupe.and_then(|(key, window)| taken.content(key, window, now_ms));
         if message.client_ref.is_some_and(|key| refs.contains(&key) || taken.client_ref(key)) {
             duplicates.push((at, None));
         } else if first.is_some() || message.dedupe.is_some_and(|(key, _)| content.contains(&key)) {

@@ -1,11 +1,13 @@
 //! Keys that one message or request may have only once: answers to repeats, client references, equal content.
 //!
 //! A client reference or a content key points to a message; it is taken while that message exists, also while it is staged.
+//! A content key is free again when its message never reached the recipient: repeating that one is no second copy.
 //! A key that another process wrote in the same moment makes the whole transaction run again, which then sees it.
 
 use std::collections::{HashMap, HashSet};
 
-use bongsu_domain::id::id_day;
+use bongsu_domain::id::{id_day, id_millis};
+use bongsu_domain::{Code, Status, may_have_arrived};
 
 use super::{IdempotencyKey, NewMessage, Seen};
 use crate::db::dialect::Kind::{Blob, Int};
@@ -90,8 +92,19 @@ pub(super) struct Taken {
     /// Rows as they are, taken or not.
     refs: HashMap<i64, i64>,
     content: HashMap<i64, (i64, i64)>,
-    /// Messages that exist.
-    alive: HashSet<i64>,
+    /// Messages that exist, with the batch that they are staged in but that does not.
+    alive: HashMap<i64, Standing>,
+    /// Messages that a relay may have got although they failed.
+    unknown: HashSet<i64>,
+    /// Batches that exist.
+    promised: HashSet<i64>,
+}
+
+/// What a message that a key points to has come to.
+struct Standing {
+    request: i64,
+    status: u8,
+    code: u16,
 }
 
 impl Taken {
@@ -116,19 +129,46 @@ impl Taken {
         ids.sort_unstable();
         for of_day in ids.chunk_by(|a, b| id_day(*a) == id_day(*b)) {
             let day = tx.peek_day(id_day(of_day[0]))?;
-            taken.alive.extend(day.select_in("SELECT id FROM messages WHERE id", of_day, "", |row| row.get::<i64>(0))?);
+            let sql = "SELECT id, request, status, code FROM messages WHERE id";
+            taken.alive.extend(day.select_in(sql, of_day, "", |row| {
+                Ok((row.get(0)?, Standing { request: row.get(1)?, status: row.get(2)?, code: row.get(3)? }))
+            })?);
         }
+        taken.look_behind(tx.live)?;
         Ok(taken)
+    }
+
+    /// What rows of messages do not say of those with equal content: whether their batch exists, and whether a try of a
+    /// failed one has an unknown fate.
+    fn look_behind(&mut self, live: &Db) -> Result<(), Error> {
+        let equal = || self.content.values().filter_map(|(id, _)| Some((*id, self.alive.get(id)?)));
+        let mut requests: Vec<i64> = equal().map(|(_, m)| m.request).filter(|request| *request != 0).collect();
+        requests.sort_unstable();
+        requests.dedup();
+        let ended: Vec<i64> = equal().filter(|(_, m)| !m.may_have_arrived()).map(|(id, _)| id).collect();
+        let sql = "SELECT id FROM requests WHERE id";
+        self.promised = live.select_in(sql, &requests, "", |row| row.get(0))?.into_iter().collect();
+        let sql = "SELECT id FROM unknown_attempts WHERE id";
+        self.unknown = live.select_in(sql, &ended, "", |row| row.get(0))?.into_iter().collect();
+        Ok(())
     }
 
     /// Whether a client reference belongs to a message that exists, or is being staged.
     pub(super) fn client_ref(&self, key: i64) -> bool {
-        self.refs.get(&key).is_some_and(|id| self.alive.contains(id))
+        self.refs.get(&key).is_some_and(|id| self.alive.contains_key(id))
     }
 
-    /// The message with the same content within the window.
-    pub(super) fn content(&self, key: i64, now_ms: i64) -> Option<i64> {
-        self.content.get(&key).filter(|(id, expires)| *expires > now_ms && self.alive.contains(id)).map(|(id, _)| *id)
+    /// The message with the same content within the window, and within the one it was accepted with; 0 when it is only
+    /// staged.
+    pub(super) fn content(&self, key: i64, window_ms: i64, now_ms: i64) -> Option<i64> {
+        let (id, expires) = *self.content.get(&key)?;
+        let message = self.alive.get(&id)?;
+        let within = now_ms < expires.min(id_millis(id) + window_ms);
+        if !within || !(message.may_have_arrived() || self.unknown.contains(&id)) {
+            return None;
+        }
+        let promised = message.request == 0 || self.promised.contains(&message.request);
+        Some(if promised { id } else { 0 })
     }
 
     /// Writes the keys of new messages; a key that points to nothing any more is used again.
@@ -154,6 +194,16 @@ impl Taken {
             }
         }
         live.many(&CONTENT, content).map(drop).map_err(met)
+    }
+}
+
+impl Standing {
+    /// What cannot be read counts as arrived: a message too few is told to the caller, one too many is not.
+    fn may_have_arrived(&self) -> bool {
+        match (Status::from_u8(self.status), Code::from_number(self.code)) {
+            (Some(status), Some(code)) => may_have_arrived(status, code),
+            _ => true,
+        }
     }
 }
 

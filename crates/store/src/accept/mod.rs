@@ -68,7 +68,8 @@ pub enum Refused {
     NoBalance,
     /// Its client reference is taken.
     DuplicateClientRef,
-    /// This message, of the same sender, recipient and content, was accepted within the account's window.
+    /// This message, of the same sender, recipient and content, was accepted within the account's window; 0 while the
+    /// batch it belongs to is staged, and so not promised yet.
     Duplicate(i64),
     /// The same idempotency key was used before: its stored answer, or another body.
     Seen(Seen),

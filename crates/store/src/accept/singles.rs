@@ -25,6 +25,7 @@ pub(crate) fn write_singles(tx: &mut Tx<'_>, singles: &mut [Box<Single>]) -> Res
         single.outcome = known.refusal(tx, single, &mut met)?.map(Err);
     }
     let slices = number(tx, singles)?;
+    name_twins(singles);
     write(tx, singles, &known, &slices)
 }
 
@@ -67,8 +68,8 @@ impl Known {
         {
             return Ok(Some(Refused::DuplicateClientRef));
         }
-        if let Some((key, _)) = message.dedupe {
-            if let Some(first) = self.taken.content(key, tx.now.millis()) {
+        if let Some((key, window)) = message.dedupe {
+            if let Some(first) = self.taken.content(key, window, tx.now.millis()) {
                 return Ok(Some(Refused::Duplicate(first)));
             }
             if met.content.contains(&key) {
@@ -122,6 +123,22 @@ fn number(tx: &mut Tx<'_>, singles: &mut [Box<Single>]) -> Result<Vec<(AccountId
         }
     }
     Ok(slices)
+}
+
+/// Names the first of equal messages to the others of the same commit.
+fn name_twins(singles: &mut [Box<Single>]) {
+    let key = |single: &Single| single.message.dedupe.map(|(key, _)| key);
+    if !singles.iter().any(|s| matches!(s.outcome, Some(Err(Refused::Duplicate(0))))) {
+        return;
+    }
+    let ids: HashMap<i64, i64> =
+        singles.iter().filter_map(|s| Some((key(s)?, s.outcome.as_ref()?.as_ref().ok()?.0))).collect();
+    for single in singles {
+        let id = key(single).and_then(|key| ids.get(&key));
+        if let (Some(Err(Refused::Duplicate(first @ 0))), Some(id)) = (&mut single.outcome, id) {
+            *first = *id;
+        }
+    }
 }
 
 fn write(tx: &mut Tx<'_>, singles: &[Box<Single>], known: &Known, slices: &[(AccountId, Slice)]) -> Result<(), Error> {
