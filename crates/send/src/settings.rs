@@ -41,7 +41,7 @@ impl Settings {
         if let Some(table) = self.kept(generation).prices {
             return Ok(table.of(channel));
         }
-        let table = store.read(|reader| prices::load(&reader.live)).await?;
+        let table = prices::in_force(store).await?;
         self.kept(generation).prices = Some(table);
         Ok(table.of(channel))
     }

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind};
 use crate::vault;
 use crate::{PAGE_MAX, Store};
 
+mod plain;
 mod scopes;
 
 pub use scopes::{KeyKind, KeyScope, Scopes};
@@ -220,14 +221,13 @@ pub async fn authenticate(store: &Store, presented: &str) -> Result<Option<KeyRo
     if known.is_some() {
         return Ok(known);
     }
-    let row = store
-        .read(move |reader| {
-            let mut statement =
-                reader.live.prepare_cached(&format!("{SELECT} WHERE k.hash = ? AND k.revoked IS NULL"))?;
-            let mut rows = statement.query([&hash[..]])?;
-            rows.next()?.map(|row| from_row(&row)).transpose()
-        })
-        .await?;
+    let read = store.read(move |reader| {
+        let mut statement = reader.live.prepare_cached(&format!("{SELECT} WHERE k.hash = ? AND k.revoked IS NULL"))?;
+        let mut rows = statement.query([&hash[..]])?;
+        rows.next()?.map(|row| from_row(&row)).transpose()
+    });
+    let what = format!("key:{}", base32(&hash));
+    let row = store.by_way_of_beside(&what, plain::decode, plain::encode, read).await?;
     if let Some(row) = &row {
         store.admin_cache().keep(generation, hash, row.clone());
     }

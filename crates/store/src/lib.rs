@@ -30,6 +30,7 @@ pub mod recovery;
 pub mod relays;
 pub mod rows;
 pub mod senders;
+pub mod settings;
 mod store;
 mod sweep;
 mod tx;

@@ -47,6 +47,34 @@ pub fn load(live: &Db) -> Result<PriceTable, Error> {
     Ok(table)
 }
 
+/// The prices in force, for accepting: asked for by all processes after each change of settings.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn in_force(store: &Store) -> Result<PriceTable, Error> {
+    let read = store.read(|reader| load(&reader.live).map(Some));
+    let table = store.by_way_of_beside("prices", decode, encode, read).await?;
+    Ok(table.unwrap_or_default())
+}
+
+fn encode(table: &PriceTable) -> Vec<u8> {
+    let bytes = |price: &Price| [&[price.unit as u8][..], &price.amount.to_be_bytes()].concat();
+    table.0.iter().flat_map(bytes).collect()
+}
+
+/// A table of another length is that of another version.
+fn decode(bytes: &[u8]) -> Option<PriceTable> {
+    let mut table = PriceTable::default();
+    let (prices, rest) = bytes.as_chunks::<9>();
+    if !rest.is_empty() || prices.len() != table.0.len() {
+        return None;
+    }
+    for (price, [unit, amount @ ..]) in table.0.iter_mut().zip(prices) {
+        *price = Price { unit: unit_of(*unit).ok()?, amount: i64::from_be_bytes(*amount) };
+    }
+    Some(table)
+}
+
 /// Every channel with its price.
 ///
 /// # Errors

@@ -20,6 +20,7 @@ use crate::query::{self, Filter, Found, FoundPage, Loaded, ParkedRow};
 use crate::readers::{Reader, Readers};
 use crate::recovery::{self, Policy};
 use crate::rows::Run;
+use crate::settings;
 use crate::sweep;
 use crate::tx::{self, Tx};
 use crate::vault::Vault;
@@ -64,7 +65,7 @@ pub(crate) struct Inner {
     pub(crate) admin_cache: Arc<crate::keys::Cache>,
     /// Slices staged before are accepted, or gone.
     pub(crate) cleaned_to: Mutex<Timestamp>,
-    pub(crate) generation: std::sync::atomic::AtomicU64,
+    pub(crate) settings: settings::Settings,
     pub(crate) runs: Arc<std::sync::OnceLock<RunSink>>,
     pub(crate) threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     pub(crate) lock: Mutex<Option<std::fs::File>>,
@@ -133,7 +134,7 @@ impl Store {
         tx::block(&self.inner.ids, self.inner.clock.now(), 1)
     }
 
-    /// Runs in the next group commit. `Err` undoes only this unit; `Ok` is answered once it is durable.
+    /// Changes settings, in the next group commit. `Err` undoes only this unit; `Ok` is answered once it is durable.
     ///
     /// # Errors
     /// Those of `work`; `Unavailable`, `Full` or `Broken` when the commit failed.
@@ -142,14 +143,24 @@ impl Store {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     {
-        let done = self.write_as(false, work).await;
-        self.inner.generation.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        done
+        let mut work = work;
+        let done = self.write_as(false, move |tx| {
+            let before = settings::written(tx.live);
+            let done = work(tx)?;
+            Ok((done, settings::raise(tx, before)?))
+        });
+        let done = done.await;
+        self.inner.settings.wrote(done.as_ref().ok().and_then(|(_, mark)| *mark));
+        done.map(|(done, _)| done)
     }
 
-    /// Raised by every [`Store::write`], so that what is remembered of settings can be checked for cheap.
-    pub fn generation(&self) -> u64 {
-        self.inner.generation.load(std::sync::atomic::Ordering::Relaxed)
+    pub(crate) fn settings(&self) -> &settings::Settings {
+        &self.inner.settings
+    }
+
+    /// Whether several processes may have this store at once.
+    pub fn is_shared(&self) -> bool {
+        !matches!(self.inner.place, Place::Files { .. })
     }
 
     /// Tells about runs as they come to exist; set once, before the first accept.

@@ -80,6 +80,7 @@ fn join(options: Options, my: &Mysql) -> Result<Store, Error> {
     let vault = migrate::alone(&db, || {
         migrate::migrate(&db, migrate::STEPS)?;
         migrate::fact(&db, "board")?;
+        migrate::fact(&db, "generation")?;
         history::keep_partitions(&db, options.clock.now())?;
         let used: i64 = db.query_row("SELECT COUNT(*) FROM vault_keys", (), |row| row.get(0))?;
         let vault = Vault::open_or_create(&key_file(&options), used == 0)?;
@@ -134,7 +135,7 @@ fn join(options: Options, my: &Mysql) -> Result<Store, Error> {
         clock: options.clock,
         failed,
         admin_cache: Arc::default(),
-        generation: Default::default(),
+        settings: Default::default(),
         runs,
         threads: Mutex::new(vec![thread]),
         lock: Mutex::default(),
@@ -167,7 +168,7 @@ fn watch(options: Options, my: &Mysql) -> Result<Store, Error> {
         clock: options.clock,
         failed,
         admin_cache: Arc::default(),
-        generation: Default::default(),
+        settings: Default::default(),
         runs: Arc::default(),
         threads: Mutex::default(),
         lock: Mutex::default(),
