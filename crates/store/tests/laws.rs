@@ -20,6 +20,8 @@ mod counts;
 mod crashes;
 #[path = "laws/days.rs"]
 mod days;
+#[path = "laws/dedupe.rs"]
+mod dedupe;
 #[path = "laws/files.rs"]
 mod files;
 #[path = "laws/full.rs"]

@@ -22,6 +22,8 @@ mod counts;
 mod crashes;
 #[path = "laws/days.rs"]
 mod days;
+#[path = "laws/dedupe.rs"]
+mod dedupe;
 #[path = "laws/ground_mysql.rs"]
 mod ground;
 #[path = "laws/house.rs"]
