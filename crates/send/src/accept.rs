@@ -1,11 +1,10 @@
 //! Accepting: check, price, seal, write, answer. A 202 leaves only after everything is durable.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bongsu_domain::{
-    AccountId, Channel, ChannelChoice, Code, Lane, PhoneNumber, Price, RequestId, Secret, Timestamp, Unit, phone,
+    AccountId, Channel, ChannelChoice, Code, Lane, PhoneNumber, Price, Secret, Timestamp, Unit, phone,
 };
 use bongsu_store::accept::{BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Slice, Stage};
 use bongsu_store::{HashPurpose, Kind, Vault};
@@ -13,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer;
 use crate::gate::Entry;
+use crate::plan::Plan;
 use crate::prepare::{self, Prepared};
 use crate::sealed::{self, ContentRef};
 use crate::service::Service;
@@ -265,7 +265,13 @@ impl Service {
     }
 
     /// A prepared message as the store takes it. `content` is the number of its text in the request, 0 for none.
-    fn new_message(&self, account: AccountId, prepared: &Prepared, price: Price, content: u32) -> NewMessage {
+    pub(crate) fn new_message(
+        &self,
+        account: AccountId,
+        prepared: &Prepared,
+        price: Price,
+        content: u32,
+    ) -> NewMessage {
         let vault = self.shared.store.vault();
         let said = match content {
             0 => ContentRef::Text(&prepared.text),
@@ -323,7 +329,7 @@ fn empty() -> NewMessage {
     }
 }
 
-fn not_registered() -> Finding {
+pub(crate) fn not_registered() -> Finding {
     Finding {
         field: "from".into(),
         index: None,
@@ -349,7 +355,7 @@ fn refusal(refused: Refused) -> Result<Answer, Refusal> {
     }
 }
 
-fn duplicate_ref(index: Option<u32>) -> Finding {
+pub(crate) fn duplicate_ref(index: Option<u32>) -> Finding {
     Finding {
         field: "clientRef".into(),
         index,
@@ -383,138 +389,6 @@ pub(crate) fn store_refusal(error: bongsu_store::Error) -> Refusal {
         _ => {
             tracing::error!(%error, "the store answered in a way that no rule covers");
             Refusal::new(Code::Internal, "something went wrong inside; it was logged")
-        }
-    }
-}
-
-/// A row on its way through a batch.
-struct PlanRow {
-    index: u32,
-    lane: Lane,
-    channel: Channel,
-    price: i64,
-    message: NewMessage,
-    id: i64,
-}
-
-/// A batch while it is put together.
-pub(crate) struct Plan {
-    request: i64,
-    rows: Vec<PlanRow>,
-    findings: Vec<Finding>,
-    slices: Vec<Slice>,
-    unit: Unit,
-    contents: Vec<Arc<str>>,
-    /// Numbers of shared texts, by where they lie in memory.
-    numbers: HashMap<usize, u32>,
-}
-
-impl Plan {
-    fn new(request: i64) -> Self {
-        Self {
-            request,
-            rows: Vec::new(),
-            findings: Vec::new(),
-            slices: Vec::new(),
-            unit: Unit::PointSms,
-            contents: Vec::new(),
-            numbers: HashMap::new(),
-        }
-    }
-
-    async fn add(
-        &mut self,
-        service: &Service,
-        account: AccountId,
-        index: u32,
-        prepared: Prepared,
-    ) -> Result<(), Refusal> {
-        let store = &service.shared.store;
-        if !service.settings.may_send_from(store, account, &prepared.from).await.map_err(store_refusal)? {
-            self.reject(index, vec![not_registered()]);
-            return Ok(());
-        }
-        let price = service.settings.price(store, prepared.channel).await.map_err(store_refusal)?;
-        if self.rows.is_empty() {
-            self.unit = price.unit;
-        } else if self.unit != price.unit {
-            let detail = "its price is in another unit than the first row's".to_string();
-            self.reject(index, vec![Finding { field: "channel".into(), index: None, code: Code::BadRequest, detail }]);
-            return Ok(());
-        }
-        let content = self.content(&prepared.draft.text);
-        let message = service.new_message(account, &prepared, price, content);
-        let (lane, channel) = (prepared.lane, prepared.channel);
-        self.rows.push(PlanRow { index, lane, channel, price: price.amount, message, id: 0 });
-        Ok(())
-    }
-
-    /// Numbers the texts that rows share: those are stored once. Each is kept alive here, so its place is its own.
-    fn share_texts(&mut self, rows: &[Result<Draft, Vec<Finding>>]) {
-        let mut seen: HashMap<usize, u32> = HashMap::new();
-        for draft in rows.iter().flatten() {
-            let times = seen.entry(draft.text.as_ptr() as usize).or_default();
-            *times += 1;
-            if *times == 2 {
-                self.contents.push(draft.text.clone());
-                self.numbers.insert(draft.text.as_ptr() as usize, self.contents.len() as u32);
-            }
-        }
-    }
-
-    /// The number of a shared text; texts of their own stay with their row.
-    fn content(&self, text: &Arc<str>) -> u32 {
-        self.numbers.get(&(text.as_ptr() as usize)).copied().unwrap_or(0)
-    }
-
-    fn sealed_contents(&self, service: &Service) -> Vec<Vec<u8>> {
-        self.contents.iter().map(|text| service.shared.store.vault().seal(text.as_bytes())).collect()
-    }
-
-    fn reject(&mut self, index: u32, findings: Vec<Finding>) {
-        self.findings.extend(findings.into_iter().map(|finding| Finding { index: Some(index), ..finding }));
-    }
-
-    fn staged(&mut self, from: usize, to: usize, slice: Option<Slice>, duplicates: &[(usize, Option<i64>)]) {
-        let mut id = slice.map_or(0, |slice| slice.first);
-        for at in from..to {
-            if duplicates.iter().any(|(place, _)| *place == at - from) {
-                let finding = duplicate_ref(Some(self.rows[at].index));
-                self.findings.push(finding);
-            } else {
-                self.rows[at].id = id;
-                id += 1;
-            }
-        }
-        self.slices.extend(slice);
-    }
-
-    fn accepted(&self) -> impl Iterator<Item = &PlanRow> {
-        self.rows.iter().filter(|row| row.id != 0)
-    }
-
-    fn amount(&self) -> i64 {
-        self.accepted().map(|row| row.price).sum()
-    }
-
-    fn counts(&self) -> HashMap<(Channel, Lane), u64> {
-        let mut counts = HashMap::new();
-        for row in self.accepted() {
-            *counts.entry((row.channel, row.lane)).or_default() += 1;
-        }
-        counts
-    }
-
-    fn outcome(&self, rows: u32) -> answer::BatchOutcome<'_> {
-        let mut accepted: Vec<(u32, i64)> = self.accepted().map(|row| (row.index, row.id)).collect();
-        accepted.sort_unstable();
-        answer::BatchOutcome {
-            id: RequestId(self.request),
-            rows,
-            accepted,
-            findings: &self.findings,
-            unit: self.unit,
-            amount: self.amount(),
         }
     }
 }

@@ -17,6 +17,7 @@ mod metrics;
 mod outgoing;
 mod page;
 mod pipeline;
+mod plan;
 mod prepare;
 mod receipts;
 mod relays;
