@@ -162,7 +162,7 @@ where
         };
         if let Some(reply) = self.reply.take() {
             // The caller may have gone; the write stands all the same.
-            let _ = reply.send(result);
+            let _ = reply.send(result.map_err(Error::for_callers));
         }
     }
 }
@@ -283,6 +283,12 @@ impl Group {
         for single in &mut self.singles {
             single.answer_now(Err(error.clone()));
         }
+    }
+
+    /// Forgets the single messages whose callers were told to come again: they must not be written behind their backs.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn drop_answered(&mut self) {
+        self.singles.retain(|single| single.reply.is_some());
     }
 
     pub(crate) fn answer(self, committed: Result<(), Error>) {

@@ -20,6 +20,8 @@ mod claims;
 mod counts;
 #[path = "laws/crashes.rs"]
 mod crashes;
+#[path = "laws/cuts/mod.rs"]
+mod cuts;
 #[path = "laws/days.rs"]
 mod days;
 #[path = "laws/dedupe.rs"]

@@ -102,6 +102,7 @@ impl Writer {
                     match error.kind() {
                         Kind::Busy if busy < TRIES_MAX => {
                             busy += 1;
+                            group.drop_answered();
                             self.metrics.again();
                             std::thread::sleep(AGAIN * busy);
                         }

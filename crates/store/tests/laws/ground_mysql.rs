@@ -54,6 +54,13 @@ impl Ground {
         Self { server: address(url), name, goes: true }
     }
 
+    /// On the server, by way of a port of this machine that leads to it.
+    pub fn by_way_of(port: u16) -> Self {
+        let url = server();
+        let (account, place) = url.rsplit_once('@').unwrap();
+        Self::on(&format!("{account}@127.0.0.1:{port}/{}", place.rsplit_once('/').unwrap().1))
+    }
+
     /// The ground of the process that started this one.
     pub fn of_parent() -> Self {
         Self { server: address(&server()), name: std::env::var(DATABASE).unwrap(), goes: false }

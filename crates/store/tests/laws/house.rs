@@ -35,9 +35,12 @@ pub fn house() -> House {
 
 /// A house whose files may not grow beyond so many pages.
 pub fn house_of(pages_max: Option<u32>) -> House {
+    house_on(Ground::new(), pages_max)
+}
+
+pub fn house_on(ground: Ground, pages_max: Option<u32>) -> House {
     let clock = Arc::new(ManualClock::new(morning()));
     let dir = tempfile::tempdir().unwrap();
-    let ground = Ground::new();
     let store = ground.open(dir.path(), &clock, pages_max).unwrap();
     House { store, clock, dir, ground }
 }
