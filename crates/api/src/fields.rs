@@ -20,7 +20,7 @@ pub struct Place<'p> {
 impl Place<'_> {
     /// A finding about one field here.
     pub fn finding(&self, field: &str, code: Code, detail: impl Into<String>) -> Finding {
-        Finding { field: format!("{}{field}", self.prefix), index: self.index, code, detail: detail.into() }
+        Finding { index: self.index, ..Finding::new(format!("{}{field}", self.prefix), code, detail) }
     }
 }
 

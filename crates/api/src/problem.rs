@@ -48,7 +48,7 @@ impl Problem {
     /// One field (or header, or parameter) is at fault.
     pub fn at(code: Code, field: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        let finding = Finding { field: field.to_owned(), index: None, code, detail: detail.clone() };
+        let finding = Finding::new(field, code, detail.clone());
         Self { errors: vec![finding], ..Self::new(code, format!("{field}: {detail}")) }
     }
 
@@ -184,17 +184,26 @@ struct Body<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct ErrorView<'a> {
     field: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<u32>,
     code: &'a str,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_of: Option<String>,
 }
 
 impl<'a> From<&'a Finding> for ErrorView<'a> {
     fn from(finding: &'a Finding) -> Self {
-        Self { field: &finding.field, index: finding.index, code: finding.code.as_str(), detail: &finding.detail }
+        Self {
+            field: &finding.field,
+            index: finding.index,
+            code: finding.code.as_str(),
+            detail: &finding.detail,
+            duplicate_of: finding.duplicate_of.map(|id| id.to_string()),
+        }
     }
 }
 
@@ -212,8 +221,7 @@ mod tests {
 
     #[test]
     fn has_every_member_of_the_shape() {
-        let finding =
-            Finding { field: "to".into(), index: Some(7), code: Code::BadRecipientFormat, detail: "no".into() };
+        let finding = Finding { index: Some(7), ..Finding::new("to", Code::BadRecipientFormat, "no") };
         let (status, headers, body) = shown(Problem::fields(vec![finding]), &HeaderMap::new());
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(headers[CONTENT_TYPE], "application/problem+json");
@@ -234,7 +242,7 @@ mod tests {
 
     #[test]
     fn findings_of_several_kinds_are_a_bad_request_with_422() {
-        let finding = |code| Finding { field: "x".into(), index: None, code, detail: String::new() };
+        let finding = |code| Finding::new("x", code, "");
         let problem = Problem::fields(vec![finding(Code::BadRecipientFormat), finding(Code::EmptyBody)]);
         assert_eq!((problem.code, problem.status.as_u16()), (Code::BadRequest, 422));
     }

@@ -81,12 +81,7 @@ impl Query {
 
     /// Reports something about a parameter.
     pub fn wrong(&mut self, name: &str, detail: &str) {
-        self.found.push(Finding {
-            field: name.to_owned(),
-            index: None,
-            code: Code::BadRequest,
-            detail: detail.to_owned(),
-        });
+        self.found.push(Finding::new(name, Code::BadRequest, detail));
     }
 
     /// Ends the reading.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bongsu_domain::{
-    AccountId, Channel, ChannelChoice, Code, Lane, PhoneNumber, Price, Secret, Timestamp, Unit, phone,
+    AccountId, Channel, ChannelChoice, Code, Lane, MessageId, PhoneNumber, Price, Secret, Timestamp, Unit, phone,
 };
-use bongsu_store::accept::{BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Slice, Stage};
+use bongsu_store::accept::{
+    BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Slice, Stage, accepted_at,
+};
 use bongsu_store::{HashPurpose, Kind, Vault};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -44,7 +46,9 @@ impl Service {
             prepare::prepare(draft, expiry).map_err(|findings| Refusal::fields(code_of(&findings), findings))?;
         self.check_sender(account, &prepared).await?;
         let price = self.settings.price(&self.shared.store, prepared.channel).await.map_err(store_refusal)?;
-        let message = self.new_message(account, &prepared, price, 0);
+        let window = self.settings.window_ms(&self.shared.store, account).await.map_err(store_refusal)?;
+        let mut message = self.new_message(account, &prepared, price, 0);
+        message.dedupe = window.map(|window| (self.content_hash(account, &prepared), window));
         let (lane, channel) = (prepared.lane, prepared.channel);
         let body = Box::new(move |id| (202, answer::single(id, &prepared, price)));
         let done = self.shared.store.accept_one(account, lane, message, key, body).await;
@@ -73,7 +77,8 @@ impl Service {
             Passage::Seen(answer) => return Ok(answer),
         };
         let rows = batch.rows.len() as u32;
-        let mut plan = Plan::new(self.shared.store.new_id().map_err(store_refusal)?);
+        let window = self.settings.window_ms(&self.shared.store, account).await.map_err(store_refusal)?;
+        let mut plan = Plan::new(self.shared.store.new_id().map_err(store_refusal)?, window);
         plan.share_texts(&batch.rows);
         for (index, row) in batch.rows.into_iter().enumerate() {
             let prepared = row.and_then(|draft| {
@@ -112,13 +117,12 @@ impl Service {
         key: Option<IdempotencyKey>,
     ) -> Result<Answer, Refusal> {
         let staged = self.stage(account, &mut plan).await;
-        let duplicates = !plan.findings.is_empty() && all_or_nothing;
-        if staged.is_err() || duplicates || plan.slices.is_empty() {
+        let refused = plan.tell_equals(all_or_nothing);
+        if staged.is_err() || refused || plan.slices.is_empty() {
             self.discard(std::mem::take(&mut plan.slices));
             staged?;
             return Err(Refusal::fields(code_of(&plan.findings), plan.findings));
         }
-        plan.findings.sort_by_key(|finding| finding.index);
         let body = answer::batch(&plan.outcome(rows), errors_only);
         let unit = plan.unit;
         let commit = BatchCommit {
@@ -293,6 +297,13 @@ impl Service {
             dedupe: None,
         }
     }
+
+    /// What two equal messages of an account have in common.
+    pub(crate) fn content_hash(&self, account: AccountId, prepared: &Prepared) -> i64 {
+        let mut bytes = keyed(account, "");
+        bytes.extend_from_slice(&prepared.content());
+        self.shared.store.vault().hash_in(HashPurpose::Content, &bytes)
+    }
 }
 
 /// The key under which a message of an account is found again by a recipient, its last four digits or a reference.
@@ -313,7 +324,7 @@ enum Passage {
     Seen(Answer),
 }
 
-fn empty() -> NewMessage {
+pub(crate) fn empty() -> NewMessage {
     NewMessage {
         channel: Channel::Sms,
         unit: Unit::PointSms,
@@ -330,12 +341,7 @@ fn empty() -> NewMessage {
 }
 
 pub(crate) fn not_registered() -> Finding {
-    Finding {
-        field: "from".into(),
-        index: None,
-        code: Code::SenderNotRegistered,
-        detail: "not a verified sender number of this account".into(),
-    }
+    Finding::new("from", Code::SenderNotRegistered, "not a verified sender number of this account")
 }
 
 fn mismatch() -> Refusal {
@@ -347,21 +353,26 @@ fn refusal(refused: Refused) -> Result<Answer, Refusal> {
         Refused::NoBalance => {
             Err(Refusal::new(Code::NoBalance, "the balance does not cover the charge; nothing was sent"))
         }
-        Refused::DuplicateClientRef | Refused::Duplicate(_) => {
-            Err(Refusal::fields(Code::DuplicateClientRef, vec![duplicate_ref(None)]))
-        }
+        Refused::DuplicateClientRef => Err(Refusal::fields(Code::DuplicateClientRef, vec![duplicate_ref()])),
+        Refused::Duplicate(first) => Err(Refusal::fields(Code::DuplicateContent, vec![equal_to(first)])),
         Refused::Seen(Seen::Answer(status, body)) => Ok(Answer { status, body, replayed: true }),
         Refused::Seen(Seen::OtherBody) => Err(mismatch()),
     }
 }
 
-pub(crate) fn duplicate_ref(index: Option<u32>) -> Finding {
-    Finding {
-        field: "clientRef".into(),
-        index,
-        code: Code::DuplicateClientRef,
-        detail: "another message of this account has this clientRef".into(),
+pub(crate) fn duplicate_ref() -> Finding {
+    Finding::new("clientRef", Code::DuplicateClientRef, "another message of this account has this clientRef")
+}
+
+/// An equal message was accepted before, or 0: it is being accepted in a batch that may yet be refused.
+pub(crate) fn equal_to(first: i64) -> Finding {
+    if first == 0 {
+        let detail = "an equal message is being accepted in another batch; it was not sent if that batch is refused";
+        return Finding::new("text", Code::DuplicateContent, detail);
     }
+    let (id, at) = (MessageId(first), accepted_at(first).rfc3339());
+    let detail = format!("equal to {id}, accepted at {at}, within the account's window");
+    Finding { duplicate_of: Some(id), ..Finding::new("text", Code::DuplicateContent, detail) }
 }
 
 /// The code of a whole request from its findings: their own when they agree, else a bad request.

@@ -74,15 +74,19 @@ pub fn batch(outcome: &BatchOutcome<'_>, errors_only: bool) -> Vec<u8> {
 
 fn row_error(findings: &[Finding]) -> String {
     let first = &findings[0];
-    let errors: Vec<_> = findings
-        .iter()
-        .map(|f| json!({"field": f.field, "index": f.index, "code": f.code.as_str(), "detail": f.detail}))
-        .collect();
-    json!({
-        "index": first.index,
-        "error": {"code": first.code.as_str(), "codeName": first.code.name(), "field": first.field, "detail": first.detail, "errors": errors},
-    })
-    .to_string()
+    let shown = |f: &Finding| {
+        let mut error = json!({"field": f.field, "code": f.code.as_str(), "detail": f.detail});
+        if let Some(id) = f.duplicate_of {
+            error["duplicateOf"] = id.to_string().into();
+        }
+        error
+    };
+    let mut errors: Vec<_> = findings.iter().map(shown).collect();
+    errors.iter_mut().for_each(|error| error["index"] = first.index.into());
+    let mut error = shown(first);
+    error["codeName"] = first.code.name().into();
+    error["errors"] = errors.into();
+    json!({"index": first.index, "error": error}).to_string()
 }
 
 #[cfg(test)]
@@ -91,7 +95,7 @@ mod tests {
     use bongsu_domain::Code;
 
     fn finding(index: u32) -> Finding {
-        Finding { field: "to".into(), index: Some(index), code: Code::BadRecipientFormat, detail: "x".into() }
+        Finding { index: Some(index), ..Finding::new("to", Code::BadRecipientFormat, "x") }
     }
 
     #[test]

@@ -42,6 +42,19 @@ pub struct Prepared {
     pub draft: Draft,
 }
 
+impl Prepared {
+    /// Who writes what to whom, as the recipient sees it: the same bytes for equal messages, other ones for others.
+    pub fn content(&self) -> Vec<u8> {
+        let mut bytes = vec![self.channel as u8];
+        let subject = self.subject.as_deref().unwrap_or("");
+        for part in [self.from.national(), self.to.national(), subject, &self.text] {
+            bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        bytes
+    }
+}
+
 /// What the rules make of a draft.
 struct Examined {
     to: PhoneNumber,
@@ -95,7 +108,7 @@ pub fn render(template: &str, values: &[(String, String)]) -> Option<String> {
 }
 
 fn find(field: &str, code: Code, detail: String) -> Finding {
-    Finding { field: field.into(), index: None, code, detail }
+    Finding::new(field, code, detail)
 }
 
 fn number_detail(code: Code) -> String {
@@ -226,4 +239,63 @@ pub struct Extra {
     /// labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub l: Vec<(String, String)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use bongsu_domain::ChannelChoice;
+
+    use super::*;
+
+    fn draft() -> Draft {
+        Draft {
+            channel: ChannelChoice::Auto,
+            lane: Lane::Bulk,
+            to: "010-2000-0001".into(),
+            from: "021588000".into(),
+            text: "주문 1번".into(),
+            subject: None,
+            variables: Vec::new(),
+            client_ref: None,
+            bill_code: None,
+            labels: Vec::new(),
+            expires_in: None,
+        }
+    }
+
+    fn content(draft: Draft) -> Vec<u8> {
+        prepare(draft, Duration::from_secs(60)).expect("a good draft").content()
+    }
+
+    #[test]
+    fn equal_is_what_the_recipient_sees_alike() {
+        let first = content(draft());
+        let filled = Draft { text: "주문 #{n}번".into(), variables: vec![("n".into(), "1".into())], ..draft() };
+        let booked = Draft { client_ref: Some("r".into()), bill_code: Some("b".into()), ..draft() };
+        for same in [
+            filled,
+            booked,
+            Draft { to: "+82 10 2000 0001".into(), ..draft() },
+            Draft { lane: Lane::Auth, ..draft() },
+            Draft { channel: ChannelChoice::Sms, ..draft() },
+            Draft { subject: Some("".into()), ..draft() },
+            Draft { expires_in: Some(Duration::from_secs(9)), ..draft() },
+        ] {
+            assert_eq!(content(same.clone()), first, "{same:?}");
+        }
+        let titled = Draft { subject: Some("주문".into()), ..draft() };
+        let others = [
+            Draft { to: "01020000002".into(), ..draft() },
+            Draft { from: "021588001".into(), ..draft() },
+            Draft { text: "주문 2번".into(), ..draft() },
+            Draft { channel: ChannelChoice::Lms, ..draft() },
+            Draft { subject: Some("주문 1".into()), text: "번".into(), ..draft() },
+            Draft { subject: Some("주문".into()), text: " 1번".into(), ..draft() },
+            titled,
+        ];
+        let mut seen = std::collections::HashSet::from([first]);
+        for other in others {
+            assert!(seen.insert(content(other.clone())), "{other:?}");
+        }
+    }
 }

@@ -1,13 +1,14 @@
-//! What accepting has to know about an account: its sender numbers and the prices, remembered until something changes.
+//! What accepting has to know about an account: its sender numbers, its window against equal messages and the prices,
+//! remembered until something changes.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
 use bongsu_domain::{AccountId, Channel, PhoneNumber, Price};
 use bongsu_store::prices::PriceTable;
-use bongsu_store::{Error, Store, prices, senders};
+use bongsu_store::{Error, Store, accounts, prices, senders};
 
-/// Sender numbers that are remembered.
+/// Sender numbers that are remembered, and accounts.
 const SENDERS_MAX: usize = 100_000;
 
 #[derive(Default)]
@@ -15,6 +16,7 @@ struct Kept {
     generation: u64,
     prices: Option<PriceTable>,
     senders: HashMap<(AccountId, i64), bool>,
+    windows: HashMap<AccountId, u32>,
 }
 
 /// Settings read lately; a write to any of them makes all be read again.
@@ -26,7 +28,7 @@ pub struct Settings {
 impl Settings {
     fn kept(&self, generation: u64) -> std::sync::MutexGuard<'_, Kept> {
         let mut kept = self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if kept.generation != generation || kept.senders.len() > SENDERS_MAX {
+        if kept.generation != generation || kept.senders.len().max(kept.windows.len()) > SENDERS_MAX {
             *kept = Kept { generation, ..Kept::default() };
         }
         kept
@@ -59,5 +61,24 @@ impl Settings {
         let active = store.read(move |reader| senders::active_number(&reader.live, account, hash)).await?;
         self.kept(generation).senders.insert((account, hash), active);
         Ok(active)
+    }
+
+    /// For how many milliseconds an equal message of an account is a duplicate; none when it never is.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn window_ms(&self, store: &Store, account: AccountId) -> Result<Option<i64>, Error> {
+        let generation = store.generation();
+        let known = self.kept(generation).windows.get(&account).copied();
+        let seconds = match known {
+            Some(seconds) => seconds,
+            None => {
+                let row = store.read(move |reader| accounts::load(&reader.live, account)).await?;
+                let seconds = row.map_or(0, |row| row.dedupe_s);
+                self.kept(generation).windows.insert(account, seconds);
+                seconds
+            }
+        };
+        Ok((seconds > 0).then_some(i64::from(seconds) * 1_000))
     }
 }

@@ -60,6 +60,15 @@ pub struct Finding {
     pub code: Code,
     /// A sentence for people.
     pub detail: String,
+    /// The message that was accepted with the same content.
+    pub duplicate_of: Option<MessageId>,
+}
+
+impl Finding {
+    /// Something about a field of a single request.
+    pub fn new(field: impl Into<String>, code: Code, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), index: None, code, detail: detail.into(), duplicate_of: None }
+    }
 }
 
 /// Why a request was not accepted. Nothing was queued and nothing charged.

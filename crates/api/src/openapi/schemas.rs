@@ -1,6 +1,7 @@
 //! The schemas of the OpenAPI document, by name.
 
 use bongsu_domain::{Lane, OriginStatus, Status, Unit};
+use bongsu_store::accounts::DEDUPE_MAX_S;
 use bongsu_store::keys::KeyScope;
 use serde_json::{Map, Value, json};
 
@@ -192,14 +193,18 @@ fn administration() -> Value {
         "VerifySender": closed(&["code"], json!({"code": {"type": "string", "pattern": "^[0-9]{6}$"}})),
         "Sender": object(&["id", "account", "number", "state"], sender),
         "CodedSender": object(&["id", "account", "number", "state", "codeSent"], coded),
-        "NewAccount": closed(&["name"], json!({"name": {"type": "string", "minLength": 1, "maxLength": 100}})),
+        "NewAccount": closed(&["name"], json!({
+            "name": {"type": "string", "minLength": 1, "maxLength": 100}, "dedupeS": window(),
+        })),
         "AccountPatch": closed(&[], json!({
             "name": {"type": "string", "minLength": 1, "maxLength": 100},
             "suspended": flag(),
             "ratePerS": {"type": "integer", "minimum": 1, "description": "Messages a second"},
+            "dedupeS": window(),
         })),
-        "Account": object(&["id", "name", "suspended", "ratePerS", "createdAt"], json!({
-            "id": text(), "name": text(), "suspended": flag(), "ratePerS": whole(), "createdAt": time(),
+        "Account": object(&["id", "name", "suspended", "ratePerS", "dedupeS", "createdAt"], json!({
+            "id": text(), "name": text(), "suspended": flag(), "ratePerS": whole(), "dedupeS": window(),
+            "createdAt": time(),
         })),
         "NewKey": closed(&[], json!({
             "account": text(), "scopes": scopes(), "kind": {"enum": ["live", "operator"], "default": "live"},
@@ -312,7 +317,7 @@ fn operation() -> Value {
             "code": code(),
             "detail": text(),
             "errors": {"type": "array", "items": object(&["field", "code", "detail"], json!({
-                "field": text(), "index": whole(), "code": code(), "detail": text(),
+                "field": text(), "index": whole(), "code": code(), "detail": text(), "duplicateOf": duplicate_of(),
             }))},
             "requestId": text(),
             "retryable": flag(),
@@ -349,6 +354,17 @@ fn whole() -> Value {
 
 fn counted(description: &str) -> Value {
     json!({"type": "integer", "minimum": 0, "description": description})
+}
+
+fn window() -> Value {
+    json!({
+        "type": "integer", "minimum": 0, "maximum": DEDUPE_MAX_S, "default": 0,
+        "description": "Seconds in which an equal message (sender, recipient, channel, subject, text) is refused; 0: never",
+    })
+}
+
+fn duplicate_of() -> Value {
+    json!({"type": "string", "description": "UM1018: the message that was accepted with the same content"})
 }
 
 fn flag() -> Value {

@@ -1,17 +1,21 @@
 //! `/v1/accounts`: the customers of an installation.
 
 use bongsu_domain::AccountId;
-use bongsu_store::accounts::{self, AccountPatch, RATE_MAX};
+use bongsu_store::accounts::{self, AccountPatch, DEDUPE_MAX_S, RATE_MAX};
 
 use crate::call::Call;
+use crate::fields::Fields;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::view;
 
 /// Creates an account.
 pub async fn create_account(call: Call) -> Result<Reply, Problem> {
-    let name = call.fields(|fields| Some(fields.required_text("name").to_owned()))?;
-    let row = accounts::create(call.app.service.store(), &name).await?;
+    let (name, window) = call.fields(|fields| {
+        let name = fields.required_text("name").to_owned();
+        Some((name, window(fields)))
+    })?;
+    let row = accounts::create_with(call.app.service.store(), &name, window.unwrap_or(0)).await?;
     Ok(Reply::json(201, &view::Account::new(&row)))
 }
 
@@ -30,15 +34,20 @@ pub async fn find_account(call: Call) -> Result<Reply, Problem> {
     Ok(Reply::json(200, &view::Account::new(&row)))
 }
 
-/// Renames, suspends or limits an account.
+/// Renames, suspends or limits an account, or sets its window against equal messages.
 pub async fn update_account(call: Call) -> Result<Reply, Problem> {
     let patch = call.fields(|fields| {
         Some(AccountPatch {
             name: fields.text("name").map(str::to_owned),
             suspended: fields.flag("suspended"),
             rate_per_s: fields.whole("ratePerS", 1, i64::from(RATE_MAX)).and_then(|rate| u32::try_from(rate).ok()),
+            dedupe_s: window(fields),
         })
     })?;
     let row = accounts::patch(call.app.service.store(), call.id()?, patch).await?;
     Ok(Reply::json(200, &view::Account::new(&row)))
+}
+
+fn window(fields: &mut Fields<'_, '_, '_>) -> Option<u32> {
+    fields.whole("dedupeS", 0, i64::from(DEDUPE_MAX_S)).and_then(|seconds| u32::try_from(seconds).ok())
 }

@@ -1,7 +1,7 @@
 //! `/v1/keys`: API keys, shown once and stored hashed.
 
 use bongsu_domain::{AccountId, Code, KeyId};
-use bongsu_send::Scope;
+use bongsu_send::{Finding, Scope};
 use bongsu_store::keys::{self, KeyKind, KeyScope, Scopes};
 
 use crate::call::{Call, Caller};
@@ -27,12 +27,8 @@ pub async fn create_key(call: Call) -> Result<Reply, Problem> {
         (Scope::Operator, asked) => asked,
     };
     if account.is_none() && wanted.kind != KeyKind::Operator {
-        return Err(Problem::fields(vec![bongsu_send::Finding {
-            field: "account".to_owned(),
-            index: None,
-            code: Code::BadRequest,
-            detail: "is required unless the kind is operator".to_owned(),
-        }]));
+        let missing = Finding::new("account", Code::BadRequest, "is required unless the kind is operator");
+        return Err(Problem::fields(vec![missing]));
     }
     let created = keys::create(call.app.service.store(), account, wanted.scopes).await?;
     Ok(Reply::json(201, &view::CreatedKey::new(&created)))

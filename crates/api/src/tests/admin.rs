@@ -14,6 +14,7 @@ async fn an_operator_sets_up_an_account() {
     let operator = world.operator.as_str();
     let account = world.call("POST", "/v1/accounts", operator, json!({"name": "축제"})).await.good(201);
     assert_eq!((account["name"].as_str(), account["suspended"].as_bool()), (Some("축제"), Some(false)));
+    assert_eq!(account["dedupeS"], 0, "equal messages are sent unless somebody wants otherwise");
     let id = account["id"].as_str().expect("an id");
 
     let created = json!({"account": id, "scopes": ["send", "read", "manage"], "kind": "live"});
@@ -37,6 +38,28 @@ async fn an_operator_sets_up_an_account() {
     let patched = json!({"ratePerS": 7, "name": "새 이름"});
     let patched = world.call("PATCH", &format!("/v1/accounts/{id}"), operator, patched).await.good(200);
     assert_eq!((patched["ratePerS"].as_i64(), patched["name"].as_str()), (Some(7), Some("새 이름")));
+}
+
+#[tokio::test]
+async fn an_account_has_a_window_against_equal_messages() {
+    let world = World::new().await;
+    let operator = world.operator.as_str();
+    let wanted = json!({"name": "a", "dedupeS": 86_400});
+    let account = world.call("POST", "/v1/accounts", operator, wanted).await.good(201);
+    assert_eq!(account["dedupeS"], 86_400);
+    let path = format!("/v1/accounts/{}", account["id"].as_str().expect("an id"));
+    let patched = world.call("PATCH", &path, operator, json!({"dedupeS": 30})).await.good(200);
+    assert_eq!(patched["dedupeS"], 30);
+    for wrong in [json!(86_401), json!(-1), json!(1.5), json!("60"), json!(true)] {
+        let patch = world.call("PATCH", &path, operator, json!({"dedupeS": wrong})).await;
+        assert_eq!((patch.refusal(), &patch.body["errors"][0]["field"]), ((422, "UM1001"), &json!("dedupeS")));
+        let create = world.call("POST", "/v1/accounts", operator, json!({"name": "b", "dedupeS": wrong})).await;
+        assert_eq!(create.refusal(), (422, "UM1001"), "{wrong}");
+    }
+    let seen = world.call("GET", &path, operator, Value::Null).await.good(200);
+    assert_eq!(seen["dedupeS"], 30);
+    let listed = world.call("GET", "/v1/accounts", operator, Value::Null).await.good(200);
+    assert_eq!(listed["items"][0]["dedupeS"], 30);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ pub struct Account<'a> {
     name: &'a str,
     suspended: bool,
     rate_per_s: u32,
+    dedupe_s: u32,
     created_at: Time,
 }
 
@@ -33,6 +34,7 @@ impl<'a> Account<'a> {
             name: &row.name,
             suspended: row.suspended,
             rate_per_s: row.rate_per_s,
+            dedupe_s: row.dedupe_s,
             created_at: Time(row.created),
         }
     }
