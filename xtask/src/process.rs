@@ -90,6 +90,18 @@ impl Process {
         }
     }
 
+    /// Starts without waiting for anything; `tell` gets every line of its stdout.
+    pub fn start_telling(launch: &Launch, mut tell: impl FnMut(&str) + Send + 'static) -> Result<Self> {
+        let mut process = Self::spawn(launch, Stdio::piped(), open_log(&launch.log)?.into())?;
+        let mut lines = BufReader::new(process.child.stdout.take().context("stdout was asked for")?).lines();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                tell(&line);
+            }
+        });
+        Ok(process)
+    }
+
     fn spawn(launch: &Launch, stdout: Stdio, stderr: Stdio) -> Result<Self> {
         let (program, arguments) = launch.command.split_first().context("nothing to start")?;
         let mut command = Command::new(program);

@@ -22,10 +22,19 @@ pub fn accepted(body: &[u8]) -> Option<u64> {
     std::str::from_utf8(&digits).ok()?.parse().ok()
 }
 
+/// `code` of a problem, like `UM8004`; empty when there is none.
+pub fn code(body: &[u8]) -> &str {
+    const MARK: &[u8] = b"\"code\":\"";
+    let Some(at) = find(body, MARK) else { return "" };
+    let rest = &body[at + MARK.len()..];
+    let end = rest.iter().position(|b| *b == b'"').unwrap_or(0);
+    std::str::from_utf8(&rest[..end]).unwrap_or_default()
+}
+
 fn find(body: &[u8], mark: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
-        let at = from + body[from..].iter().position(|b| *b == mark[0])?;
+        let at = from + body.get(from..)?.iter().position(|b| *b == mark[0])?;
         if body[at..].starts_with(mark) {
             return Some(at);
         }
@@ -45,5 +54,11 @@ mod tests {
         assert_eq!(accepted(body), Some(2));
         assert_eq!(accepted(b"{}"), None);
         assert_eq!(ids(b"{\"id\":\"msg_").count(), 0);
+    }
+
+    #[test]
+    fn the_code_of_a_problem() {
+        assert_eq!(code(br#"{"type":"x","status":503,"code":"UM8004","detail":""}"#), "UM8004");
+        assert_eq!(code(b"bad gateway"), "");
     }
 }

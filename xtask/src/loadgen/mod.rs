@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub use request::Sample;
 pub use stats::Report;
@@ -34,9 +35,9 @@ pub enum Mode {
 /// What to send, where, how fast and how long.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Server, `http://host:port`.
-    #[arg(long)]
-    pub url: String,
+    /// Server, `http://host:port`; of several, requests take turns.
+    #[arg(long, required = true)]
+    pub url: Vec<String>,
     /// API key, from BONGSU_KEY so that it stands in no process list.
     #[arg(skip)]
     pub key: String,
@@ -82,9 +83,12 @@ pub struct Options {
     /// End when the server is gone instead of counting errors.
     #[arg(long)]
     pub until_cut: bool,
+    /// Ask again, at the next server and with the same key, until there is an answer that is not to be repeated.
+    #[arg(long, requires = "idempotency", conflicts_with = "until_cut")]
+    pub retry: bool,
 }
 
-/// Sends and prints the report as JSON.
+/// Sends and prints the report as JSON. SIGTERM ends it earlier: what was begun is answered, nothing new is offered.
 pub async fn run(mut options: Options) -> Result<ExitCode> {
     options.key = std::env::var("BONGSU_KEY").context("BONGSU_KEY is not set")?;
     let report = send(options).await?;
@@ -110,7 +114,15 @@ async fn send(options: Options) -> Result<Report> {
     for _ in 0..job.options.connections.max(1) {
         workers.spawn_local(worker::work(Rc::clone(&job)));
     }
-    workers.await;
+    let mut asked = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    tokio::pin!(workers);
+    tokio::select! {
+        () = &mut workers => {}
+        _ = asked.recv() => {
+            job.state.borrow_mut().stop();
+            workers.await;
+        }
+    }
     let job = Rc::try_unwrap(job).ok().context("a worker is still alive")?;
     job.state.into_inner().report(started.elapsed())
 }

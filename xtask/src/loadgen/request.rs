@@ -119,7 +119,7 @@ pub mod tests {
     /// Options of a test.
     pub fn options(mode: Mode) -> Options {
         Options {
-            url: "http://127.0.0.1:1".into(),
+            url: vec!["http://127.0.0.1:1".into()],
             key: "k".into(),
             from: "0212345678".into(),
             mode,
@@ -135,6 +135,7 @@ pub mod tests {
             idempotency: None,
             acked: None,
             until_cut: false,
+            retry: false,
         }
     }
 

@@ -18,6 +18,18 @@ pub struct Report {
     pub errors: u64,
     /// Answers by status.
     pub statuses: BTreeMap<u16, u64>,
+    /// Answers that were no 2xx, by status and code: `503 UM8004`.
+    pub codes: BTreeMap<String, u64>,
+    /// Connections that could not be made or broke before the answer.
+    pub cuts: u64,
+    /// Requests without an answer in time.
+    pub silences: u64,
+    /// Requests that were asked again, once or often.
+    pub repeated: u64,
+    /// Requests that were refused for good.
+    pub refused: u64,
+    /// Requests that were asked again until there was no sense in it.
+    pub given_up: u64,
     /// The first answer or failure that was no 2xx.
     pub first_error: Option<String>,
     /// Time from the moment a request was due to its 2xx, milliseconds.

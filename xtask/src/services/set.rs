@@ -78,6 +78,13 @@ pub struct Look {
     pub folder: PathBuf,
 }
 
+impl Look {
+    /// Host and port.
+    pub fn address(&self) -> Option<String> {
+        self.url.as_deref().map(|url| super::table::address(url).to_owned())
+    }
+}
+
 /// Services in use by this command, until it is dropped. It holds passwords, so it is never printed.
 pub struct Running {
     /// To stop, kill, freeze and start them again.

@@ -46,7 +46,7 @@ fn state(doing: &Doing) -> &'static str {
 }
 
 /// The host and port of a URL: a table shows no password.
-fn address(url: &str) -> &str {
+pub fn address(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = rest.split(['/', '?']).next().unwrap_or_default();
     host.rsplit_once('@').map_or(host, |(_, host)| host)
