@@ -10,7 +10,9 @@ use bongsu_store::accept::{
     BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Slice, Stage, accepted_at,
 };
 use bongsu_store::{HashPurpose, Kind, Vault};
+use futures_util::future::join_all;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
 
 use crate::answer;
 use crate::gate::Entry;
@@ -119,8 +121,9 @@ impl Service {
         let staged = self.stage(account, &mut plan).await;
         let refused = plan.tell_equals(all_or_nothing);
         if staged.is_err() || refused || plan.slices.is_empty() {
-            self.discard(std::mem::take(&mut plan.slices));
+            let discarded = self.discard(std::mem::take(&mut plan.slices));
             staged?;
+            joined(discarded).await?;
             return Err(Refusal::fields(code_of(&plan.findings), plan.findings));
         }
         let body = answer::batch(&plan.outcome(rows), errors_only);
@@ -135,17 +138,21 @@ impl Service {
             idempotency: key.map(|key| (key, 202, body.clone())),
         };
         let done = self.shared.store.commit_batch(commit).await;
-        if !matches!(done, Ok(Ok(()))) {
-            self.discard(std::mem::take(&mut plan.slices));
-        }
-        match done.map_err(store_refusal)? {
-            Ok(()) => {
+        match done {
+            Ok(Ok(())) => {
                 for ((channel, lane), count) in plan.counts() {
                     self.shared.metrics.accepted(channel, lane, count);
                 }
                 Ok(Answer { status: 202, body, replayed: false })
             }
-            Err(refused) => refusal(refused),
+            Ok(Err(refused)) => {
+                joined(self.discard(plan.slices)).await?;
+                refusal(refused)
+            }
+            Err(error) => {
+                self.discard(plan.slices);
+                Err(store_refusal(error))
+            }
         }
     }
 
@@ -171,11 +178,7 @@ impl Service {
                 break;
             }
             let (from, to, stage) = waiting.remove(0);
-            match stage
-                .await
-                .map_err(|_| Refusal::new(Code::Internal, "staging stopped"))
-                .and_then(|s| s.map_err(store_refusal))
-            {
+            match joined(stage).await.and_then(|staged| staged.map_err(store_refusal)) {
                 Ok(staged) => plan.staged(from, to, staged.slice, &staged.duplicates),
                 Err(refusal) => failed = Some(refusal),
             }
@@ -186,14 +189,16 @@ impl Service {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Removes staged slices in the background: the caller's answer does not wait for it.
-    fn discard(&self, slices: Vec<Slice>) {
+    /// Removes staged slices, also when nobody waits for it. A refusal waits, so that what it refused is in nobody's way
+    /// when the caller comes again; an answer that the store failed does not.
+    fn discard(&self, slices: Vec<Slice>) -> JoinHandle<()> {
         let store = self.shared.store.clone();
         tokio::spawn(async move {
-            if let Err(error) = store.discard(slices).await {
+            let all = slices.into_iter().map(|slice| store.discard(vec![slice]));
+            if let Some(error) = join_all(all).await.into_iter().find_map(Result::err) {
                 tracing::warn!(%error, "staged rows are left to the sweeper");
             }
-        });
+        })
     }
 
     fn idempotency_key(&self, account: AccountId, idem: &Idempotency) -> IdempotencyKey {
@@ -304,6 +309,11 @@ impl Service {
         bytes.extend_from_slice(&prepared.content());
         self.shared.store.vault().hash_in(HashPurpose::Content, &bytes)
     }
+}
+
+/// What a task of a batch came to.
+async fn joined<T>(task: JoinHandle<T>) -> Result<T, Refusal> {
+    task.await.map_err(|_| Refusal::new(Code::Internal, "a part of the batch ended early"))
 }
 
 /// The key under which a message of an account is found again by a recipient, its last four digits or a reference.

@@ -1,6 +1,7 @@
 //! The HTTP side, told in scenarios over loopback: what is accepted, what is refused and how, and who sees what.
 
 mod batches;
+mod equals;
 mod idempotency;
 mod keys;
 mod limits;
