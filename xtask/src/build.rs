@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Cargo features of everything that is compiled here, as `package/feature`. Lints, tests and programs take the same
 /// ones, or each would undo what another has built.
-const FEATURES: [&str; 0] = [];
+const FEATURES: [&str; 1] = ["bongsu/full"];
 
 /// Optimised or quick to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

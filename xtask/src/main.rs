@@ -1,8 +1,9 @@
-//! The task runner: `cargo xtask run | test | check | services | gen | kill | bench`.
+//! The task runner: `cargo xtask run | test | check | services | cluster | gen | kill | bench`.
 
 mod bench;
 mod build;
 mod check;
+mod cluster;
 mod generated;
 mod http;
 mod kill;
@@ -44,6 +45,8 @@ enum Task {
     Peers,
     /// Real servers for tests: MariaDB with a replica, and Redis.
     Services(services::command::Options),
+    /// Several processes over one MariaDB and one Redis, on this machine.
+    Cluster(cluster::Options),
     /// Write the generated files (docs/openapi.json, docs/codes.md).
     Gen(generated::Options),
     /// Kill the server again and again under load, then count what is left.
@@ -95,6 +98,7 @@ async fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Services(options) => services::command::run(options).await,
+        Task::Cluster(options) => cluster::run(options).await,
         Task::Gen(options) => generated::run(&options).await,
         Task::Kill(options) => kill::run(options).await,
         Task::Bench { what: Bench::Send(options) } => bench::run(options).await,
@@ -125,10 +129,18 @@ mod tests {
             "xtask services kill mariadb",
             "xtask services pause mariadb-replica",
             "xtask services --folder scratch up redis",
+            "xtask cluster up",
+            "xtask cluster status",
+            "xtask cluster down",
             "xtask gen --check",
             "xtask kill --cycles 200 --seed 7 --json",
             "xtask kill --cycles 20 --seed 7 --power-cut --json",
             "xtask kill --cycles 20 --seed 7 --pause --json",
+            "xtask kill --cluster --cycles 100 --seed 7 --json",
+            "xtask kill --cluster --pause --json",
+            "xtask kill --cluster --engines",
+            "xtask kill --cluster --redis dead",
+            "xtask kill --cluster --pairs 1000",
             "xtask bench send --mode batch --messages 1000000 --history 10000000 --reuse data/history --out out.json",
             "xtask bench send --mode lanes --rate 50 --seconds 60",
         ] {

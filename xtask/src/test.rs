@@ -175,8 +175,21 @@ async fn kill_step(name: &str, cycles: u32, power_cut: bool, pause: bool) -> Ste
     let name = format!("kill: {cycles} × {name}");
     begin(&name);
     let start = Instant::now();
-    let options =
-        kill::Options { cycles, seed: KILL_SEED, power_cut, pause, json: true, dev: true, script: None, keep: false };
+    let options = kill::Options {
+        cycles: Some(cycles),
+        seed: KILL_SEED,
+        power_cut,
+        pause,
+        cluster: false,
+        engines: false,
+        pairs: None,
+        redis: kill::cluster::Redis::Up,
+        rate: 0.0,
+        json: true,
+        dev: true,
+        script: None,
+        keep: false,
+    };
     let outcome = kill::play(&options).await.map(|outcome| {
         println!("{}", outcome.document["audit"]);
         if outcome.clean {

@@ -1,5 +1,6 @@
 //! `cargo xtask kill`: load, kill, restart, again and again; then the audit says whether anything was lost.
 
+pub mod cluster;
 mod cycle;
 mod plan;
 
@@ -8,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::build::{self, Profile, Programs};
 use crate::powercut;
+use crate::process::{INTERRUPTED, interrupted};
 use crate::world::{Relay, Server, ServerOptions, Setup, Sim, scratch, set_up};
 use cycle::Field;
 use plan::Mode;
@@ -26,9 +28,9 @@ const SCRIPT: &str = include_str!("script.json");
 /// What to break and how often.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Kills.
-    #[arg(long, default_value_t = 10)]
-    pub cycles: u32,
+    /// Kills; 10, and over a cluster 100 kills, 20 pauses or 5 restarts of each engine.
+    #[arg(long)]
+    pub cycles: Option<u32>,
     /// The same seed gives the same plan.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -38,6 +40,21 @@ pub struct Options {
     /// Freeze the server past its claims' deadline instead of killing it.
     #[arg(long)]
     pub pause: bool,
+    /// Five processes over one MariaDB and one Redis, under load at a rate, instead of one process over files.
+    #[arg(long, conflicts_with_all = ["power_cut", "script"])]
+    pub cluster: bool,
+    /// With --cluster: kill and start MariaDB, and kill, start and empty Redis, instead of processes.
+    #[arg(long, requires = "cluster", conflicts_with = "pause")]
+    pub engines: bool,
+    /// With --cluster: this many pairs of identical requests at two servers at once; no kills unless --cycles asks for them.
+    #[arg(long, requires = "cluster", value_name = "COUNT")]
+    pub pairs: Option<u32>,
+    /// With --cluster: what Redis does meanwhile.
+    #[arg(long, requires = "cluster", value_enum, default_value = "up")]
+    pub redis: cluster::Redis,
+    /// With --cluster: messages a second.
+    #[arg(long, requires = "cluster", default_value_t = 1_000.0)]
+    pub rate: f64,
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
@@ -52,9 +69,27 @@ pub struct Options {
     pub keep: bool,
 }
 
+/// Kills when no number is named.
+const CYCLES: u32 = 10;
+
 impl Options {
     fn mode(&self) -> Mode {
         Mode { power_cut: self.power_cut, pause: self.pause }
+    }
+
+    /// What a run over a cluster does.
+    fn cluster(&self) -> cluster::Options {
+        let mut phases = Vec::new();
+        if self.engines {
+            phases.push(cluster::Phase::Engines(self.cycles.unwrap_or(5)));
+        } else if self.pause {
+            phases.push(cluster::Phase::Pauses(self.cycles.unwrap_or(20)));
+        } else if self.pairs.is_none() || self.cycles.is_some() {
+            phases.push(cluster::Phase::Kills(self.cycles.unwrap_or(100)));
+        }
+        phases.extend(self.pairs.map(cluster::Phase::Pairs));
+        let (seed, rate, redis, dev, keep) = (self.seed, self.rate, self.redis, self.dev, self.keep);
+        cluster::Options { seed, phases, rate, redis, dev, keep }
     }
 }
 
@@ -71,13 +106,27 @@ pub struct Outcome {
 
 /// Runs and prints.
 pub async fn run(options: Options) -> Result<ExitCode> {
-    let outcome = play(&options).await?;
+    let outcome = if options.cluster {
+        ensure!(options.rate > 0.0, "--rate is above 0");
+        let asked_for = options.cluster();
+        tokio::select! {
+            outcome = cluster::play(&asked_for) => outcome?,
+            asked = interrupted() => {
+                asked?;
+                eprintln!("\ninterrupted; stopping …");
+                cluster::leave_nothing().await?;
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
+        }
+    } else {
+        play(&options).await?
+    };
     if options.json {
         println!("{}", outcome.document);
     } else {
         println!("{:#}", outcome.document);
     }
-    eprintln!("{}", if outcome.clean { "audit clean" } else { "AUDIT NOT CLEAN" });
+    eprintln!("{}", if outcome.clean { "audit clean" } else { "NOT CLEAN" });
     if outcome.clean && !options.keep {
         std::fs::remove_dir_all(&outcome.directory).context("cannot remove the scratch directory")?;
     } else {
@@ -133,9 +182,10 @@ async fn play_in(options: &Options, programs: &Programs, target: &Path, director
         seed: options.seed,
     };
     std::fs::write(&field.acked, "")?;
-    for (number, cycle) in plan::cycles(options.seed, options.cycles, options.mode()).iter().enumerate() {
+    let cycles = options.cycles.unwrap_or(CYCLES);
+    for (number, cycle) in plan::cycles(options.seed, cycles, options.mode()).iter().enumerate() {
         let line = field.play(cycle).await.with_context(|| format!("cycle {} ({cycle:?})", number + 1))?;
-        eprintln!("cycle {:>3}/{} {line}", number + 1, options.cycles);
+        eprintln!("cycle {:>3}/{cycles} {line}", number + 1);
     }
 
     let last = Server::start(&plain).await.context("the start before the audit")?;
@@ -145,7 +195,7 @@ async fn play_in(options: &Options, programs: &Programs, target: &Path, director
     sim.process.kill().await?;
     let acked = std::fs::read_to_string(&field.acked)?.lines().count();
     let document = json!({
-        "cycles": options.cycles,
+        "cycles": cycles,
         "seed": options.seed,
         "mode": options.mode().name(),
         "acked": acked,
