@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bongsu_domain::{AccountId, Clock};
+use bongsu_domain::Clock;
+use bongsu_engine::bus::Bus;
+use bongsu_engine::cache::Cache;
 use bongsu_send::Service;
 use tokio::sync::Semaphore;
 
 use crate::accept::Sockets;
-use crate::limit::{Buckets, Payer};
 
 /// Limits of the HTTP interface. The defaults are meant for a whole machine; an account's own rate of messages is a
 /// value of the account (`ratePerS`).
@@ -48,8 +49,10 @@ pub struct App {
     pub service: Service,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: ApiConfig,
-    pub(crate) requests: Buckets<Payer>,
-    pub(crate) messages: Buckets<AccountId>,
+    /// Has the buckets of the limits.
+    pub(crate) cache: Arc<dyn Cache>,
+    /// What processes tell each other; here for its health alone.
+    pub(crate) bus: Arc<dyn Bus>,
     /// Room for bodies, in KiB.
     pub(crate) bodies: Arc<Semaphore>,
     /// Room for small bodies, in KiB.
@@ -65,12 +68,18 @@ const SMALL_SHARE: usize = 8;
 
 impl App {
     /// The interface over a running service.
-    pub fn new(service: Service, clock: Arc<dyn Clock>, config: ApiConfig) -> Arc<Self> {
+    pub fn new(
+        service: Service,
+        cache: Arc<dyn Cache>,
+        bus: Arc<dyn Bus>,
+        clock: Arc<dyn Clock>,
+        config: ApiConfig,
+    ) -> Arc<Self> {
         let openapi = serde_json::to_vec(&crate::openapi()).expect("a JSON value is JSON");
         Arc::new(Self {
             service,
-            requests: Buckets::default(),
-            messages: Buckets::default(),
+            cache,
+            bus,
             small_bodies: Arc::new(Semaphore::new(kibibytes(config.bodies_bytes_max / SMALL_SHARE).max(64) as usize)),
             bodies: Arc::new(Semaphore::new(kibibytes(config.bodies_bytes_max.max(config.body_bytes_max)) as usize)),
             // Two processes that started in different microseconds never give the same request id.

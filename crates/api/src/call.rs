@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use bongsu_domain::rate::Quota;
 use bongsu_domain::{AccountId, Code, KeyId};
+use bongsu_engine::cache::Limit;
 use bongsu_send::{Idempotency, Scope};
 use bongsu_store::keys::{KeyRow, KeyScope, Scopes};
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use http::HeaderValue;
 use crate::app::App;
 use crate::door::is_token;
 use crate::fields::{Fields, Place};
+use crate::limit::{self, Bucket};
 use crate::problem::Problem;
 use crate::query::Query;
 
@@ -147,10 +149,10 @@ impl Call {
     ///
     /// # Errors
     /// 429 when they are too many for now.
-    pub fn count_messages(&self, count: usize) -> Result<Quota, Problem> {
+    pub async fn count_messages(&self, count: usize) -> Result<Quota, Problem> {
         let (account, rate) = (self.account()?, self.caller()?.rate_per_s);
-        let burst = self.app.config.messages_burst.max(rate);
+        let limit = Limit { rate_per_s: rate, burst: self.app.config.messages_burst.max(rate) };
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.app.messages.take(account, rate, burst, self.app.clock.now(), count)
+        limit::take(&*self.app.cache, Bucket::Messages(account), limit, count, self.app.clock.now()).await
     }
 }

@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use bongsu_domain::Code;
 use bongsu_domain::rate::Quota;
+use bongsu_engine::cache::Limit;
 use bongsu_send::Scope;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -19,7 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::{App, kibibytes};
 use crate::call::{Call, Caller};
-use crate::limit::Payer;
+use crate::limit::{self, Bucket};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply::Reply;
@@ -98,7 +99,7 @@ async fn serve(
         access => {
             let caller = authenticate(app, &parts.headers).await?;
             authorise(access, &caller)?;
-            *quota = Some(count(app, &caller)?);
+            *quota = Some(count(app, &caller).await?);
             Some(caller)
         }
     };
@@ -188,13 +189,13 @@ fn authorise(access: Access, caller: &Caller) -> Result<(), Problem> {
     }
 }
 
-fn count(app: &App, caller: &Caller) -> Result<Quota, Problem> {
-    let payer = match caller.scope {
-        Scope::Account(account) => Payer::Account(account),
-        Scope::Operator => Payer::Operator(caller.key),
+async fn count(app: &App, caller: &Caller) -> Result<Quota, Problem> {
+    let bucket = match caller.scope {
+        Scope::Account(account) => Bucket::Requests(account),
+        Scope::Operator => Bucket::OperatorRequests(caller.key),
     };
     let rate = app.config.requests_per_s;
-    app.requests.take(payer, rate, rate, app.clock.now(), 1)
+    limit::take(&*app.cache, bucket, Limit { rate_per_s: rate, burst: rate }, 1, app.clock.now()).await
 }
 
 /// A body of JSON within the limits, and its place among all bodies in memory.

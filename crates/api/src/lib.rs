@@ -10,6 +10,7 @@ mod door;
 mod fields;
 mod limit;
 mod openapi;
+mod page;
 mod problem;
 mod query;
 mod reply;
@@ -21,8 +22,9 @@ mod view;
 
 pub use accept::{Limits, Sockets, serve};
 pub use app::{ApiConfig, App};
+pub use axum::Router;
 pub use openapi::openapi;
-pub use route::router;
+pub use route::{probes, router};
 
 #[cfg(test)]
 mod tests;

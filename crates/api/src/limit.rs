@@ -1,64 +1,54 @@
-//! Limits per account: requests and messages a second, in token buckets (RAT-01), told by `RateLimit-*` headers.
+//! Limits per account: requests and messages a second, in token buckets (RAT-01) that all processes share where they have a
+//! shared cache, told by `RateLimit-*` headers.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
 
-use bongsu_domain::rate::{Bucket, Quota};
+use bongsu_domain::rate::Quota;
 use bongsu_domain::{AccountId, Code, KeyId, Timestamp};
+use bongsu_engine::cache::{Cache, Limit};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::problem::{Problem, whole_seconds};
 
-/// Buckets kept per limit. Above it full ones are forgotten, which changes nothing for their owners.
-const BUCKETS_MAX: usize = 100_000;
-
-/// Whose requests are counted together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Payer {
-    /// All keys of an account share.
-    Account(AccountId),
-    /// An operator key has its own.
-    Operator(KeyId),
+/// What is counted, and whose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bucket {
+    /// Requests with all keys of an account together.
+    Requests(AccountId),
+    /// Requests with a key of an operator.
+    OperatorRequests(KeyId),
+    /// Messages of an account.
+    Messages(AccountId),
 }
 
-/// Buckets of one kind, made when first used.
-#[derive(Debug)]
-pub struct Buckets<K>(Mutex<HashMap<K, Held>>);
+/// The name of the bucket.
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requests(account) => write!(f, "requests:{}", account.0),
+            Self::OperatorRequests(key) => write!(f, "requests:key:{}", key.0),
+            Self::Messages(account) => write!(f, "messages:{}", account.0),
+        }
+    }
+}
 
-#[derive(Debug)]
-struct Held {
+/// Takes `cost` from a bucket that is full at first.
+///
+/// # Errors
+/// 429 [`Code::RateLimited`] with the time to wait; then nothing is taken.
+pub async fn take(
+    cache: &dyn Cache,
     bucket: Bucket,
-    rate_per_s: u32,
-}
-
-impl<K: Hash + Eq> Default for Buckets<K> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Hash + Eq> Buckets<K> {
-    /// Takes `cost` from the owner's bucket of `burst` tokens. A changed rate starts with a full bucket.
-    ///
-    /// # Errors
-    /// 429 [`Code::RateLimited`] with the time to wait; then nothing is taken.
-    pub fn take(&self, owner: K, rate_per_s: u32, burst: u32, now: Timestamp, cost: u32) -> Result<Quota, Problem> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.len() >= BUCKETS_MAX && !held.contains_key(&owner) {
-            held.retain(|_, held| !held.bucket.is_full(now));
-        }
-        let fresh = || Held { bucket: Bucket::new(rate_per_s, burst, now), rate_per_s };
-        let held = held.entry(owner).or_insert_with(fresh);
-        if held.rate_per_s != rate_per_s {
-            *held = fresh();
-        }
-        held.bucket.take(now, cost).map_err(|limited| Problem {
-            retry_after: Some(limited.retry_after),
-            allowance: Some(limited.quota),
-            ..Problem::new(Code::RateLimited, format!("the limit is {rate_per_s} a second"))
-        })
-    }
+    limit: Limit,
+    cost: u32,
+    now: Timestamp,
+) -> Result<Quota, Problem> {
+    let taken = cache.take(&bucket.to_string(), limit, cost, now).await;
+    taken.outcome.map_err(|limited| Problem {
+        retry_after: Some(limited.retry_after),
+        allowance: Some(limited.quota),
+        ..Problem::new(Code::RateLimited, format!("the limit is {} a second", limit.rate_per_s))
+    })
 }
 
 /// Writes `RateLimit-Limit`, `-Remaining` and `-Reset` (seconds until the bucket is full).
@@ -70,37 +60,38 @@ pub fn write(quota: &Quota, headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
+
+    use bongsu_domain::ManualClock;
+    use bongsu_engine::cache;
 
     use super::*;
 
-    #[test]
-    fn one_account_over_its_limit_leaves_others_alone() {
-        let buckets = Buckets::default();
+    #[tokio::test]
+    async fn one_account_over_its_limit_leaves_others_alone() {
         let now = Timestamp::from_secs(1_800_000_000);
+        let cache = cache::open_inprocess(Arc::new(ManualClock::new(now)));
+        let limit = Limit { rate_per_s: 2, burst: 3 };
+        let one = Bucket::Messages(AccountId(1));
         for _ in 0..3 {
-            buckets.take(1, 2, 3, now, 1).expect("within the burst");
+            take(&*cache, one, limit, 1, now).await.expect("within the burst");
         }
-        let problem = buckets.take(1, 2, 3, now, 1).expect_err("over the limit");
+        let problem = take(&*cache, one, limit, 1, now).await.expect_err("over the limit");
         assert_eq!((problem.code, problem.status.as_u16()), (Code::RateLimited, 429));
         assert_eq!(problem.retry_after, Some(Duration::from_millis(500)));
-        buckets.take(2, 2, 3, now, 1).expect("another account");
-        buckets.take(1, 2, 3, now.plus(Duration::from_millis(500)), 1).expect("one token came back");
-    }
-
-    #[test]
-    fn a_new_rate_counts_at_once() {
-        let buckets = Buckets::default();
-        let now = Timestamp::from_secs(1_800_000_000);
-        buckets.take(1, 1, 1, now, 1).expect("the first");
-        buckets.take(1, 1, 1, now, 1).expect_err("over the limit");
-        buckets.take(1, 100, 100, now, 50).expect("the new rate");
+        for other in
+            [Bucket::Messages(AccountId(2)), Bucket::Requests(AccountId(1)), Bucket::OperatorRequests(KeyId(1))]
+        {
+            take(&*cache, other, limit, 1, now).await.expect("another bucket");
+        }
+        take(&*cache, one, limit, 1, now.plus(Duration::from_millis(500))).await.expect("one token came back");
     }
 
     #[test]
     fn headers_tell_what_is_left() {
         let mut headers = HeaderMap::new();
-        let mut bucket = Bucket::new(10, 20, Timestamp(0));
+        let mut bucket = bongsu_domain::Bucket::new(10, 20, Timestamp(0));
         write(&bucket.take(Timestamp(0), 5).expect("within the burst"), &mut headers);
         assert_eq!(headers["ratelimit-limit"], "20");
         assert_eq!(headers["ratelimit-remaining"], "15");

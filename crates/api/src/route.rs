@@ -180,10 +180,19 @@ pub static ROUTES: &[Route] = {
 
 /// The router over all routes. Further rooms merge theirs into it.
 pub fn router(app: &Arc<App>) -> Router {
+    over(app, |_| true)
+}
+
+/// The router over health and metrics alone.
+pub fn probes(app: &Arc<App>) -> Router {
+    over(app, |route| route.path == "/metrics" || route.path.starts_with("/health/"))
+}
+
+fn over(app: &Arc<App>, serves: fn(&Route) -> bool) -> Router {
     let mut router = Router::new();
     for path in paths() {
         let mut methods = MethodRouter::new();
-        for route in ROUTES.iter().filter(|route| route.path == path) {
+        for route in ROUTES.iter().filter(|route| route.path == path && serves(route)) {
             let app = app.clone();
             let filter = MethodFilter::try_from(route.method.clone()).expect("the table has standard methods");
             methods = methods.merge(on(filter, move |request: Request| door::enter(app, route, request)));

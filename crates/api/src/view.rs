@@ -9,8 +9,8 @@ use bongsu_domain::Timestamp;
 use serde::{Serialize, Serializer};
 
 pub use admin::{
-    Account, ChannelPrice, Coded, CreatedKey, Distribution, Entry, Key, Live, Ready, Relay, RelayHealth, Sender,
-    Totals, Wallet,
+    Account, ChannelPrice, Checked, Coded, CreatedKey, Distribution, Entry, Key, Live, Ready, Relay, RelayHealth,
+    Sender, Totals, Wallet,
 };
 pub use message::{Message, Parked, Unknown};
 

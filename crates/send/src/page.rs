@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
 use bongsu_domain::Lane;
+use bongsu_relay::Health;
 use bongsu_store::COMMIT_BOUNDS_US;
 
 use crate::metrics::head;
@@ -20,9 +21,18 @@ impl Service {
         out
     }
 
+    /// The links that this process has now, with the names of their relays.
+    pub fn links(&self) -> Vec<(String, Health)> {
+        self.shared.relays.all().iter().filter_map(|link| Some((link.name.clone(), link.health()?))).collect()
+    }
+
+    /// The name of a relay.
+    pub fn relay_name(&self, no: u8) -> String {
+        self.shared.relays.name(no)
+    }
+
     fn relays_page(&self, out: &mut String) {
-        let health: Vec<_> =
-            self.shared.relays.all().iter().filter_map(|l| Some((l.name.clone(), l.health()?))).collect();
+        let health = self.links();
         head(out, "bongsu_relay_up", "gauge", "1 while a relay has a usable bind.");
         for (name, health) in &health {
             let _ = writeln!(out, "bongsu_relay_up{{relay=\"{name}\"}} {}", u8::from(health.up));

@@ -35,10 +35,19 @@ async fn open_by(
     opened.map_err(|error| store_fault(config, &error))
 }
 
-/// Writes what waits and gives the store free; it joins threads, so not on a thread of the runtime.
+/// Writes what waits and gives the store free. It joins threads, so it has one of its own, for which nobody waits when this
+/// is dropped.
 pub async fn close_store(store: Store) {
-    if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await {
-        tracing::error!(%error, "closing the store");
+    let (closed, done) = tokio::sync::oneshot::channel();
+    let closing = std::thread::Builder::new().name("store-close".into()).spawn(move || {
+        store.close();
+        // Who waited may have gone.
+        let _ = closed.send(());
+    });
+    match closing {
+        Ok(_) if done.await.is_ok() => {}
+        Ok(_) => tracing::error!("closing the store panicked"),
+        Err(error) => tracing::error!(%error, "closing the store"),
     }
 }
 

@@ -7,30 +7,39 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bongsu_api::{ApiConfig, App, Sockets};
+use bongsu_api::{ApiConfig, App, Router, Sockets};
 use bongsu_domain::{Clock, Secret};
+use bongsu_engine::bus::{self, BusConfig};
+use bongsu_engine::cache::{self, CacheConfig};
+use bongsu_engine::{OpenError, RedisConfig};
 use bongsu_send::{SendConfig, Service};
 use bongsu_store::{Store, keys};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
-use crate::config::{Config, Role};
+use crate::config::{self, Config, Role};
 use crate::failure::Failure;
+use crate::neighbours::{Engines, Neighbours};
 use crate::opening::{close_store, is_shared, open_store, store_fault};
 
 /// Where the first operator key is kept for its owner, inside the data directory.
 const OPERATOR_KEY: &str = "operator.key";
+/// How long a shared database has at least to take the last goodbye.
+const CLOSING_MIN: Duration = Duration::from_secs(2);
 
 /// The parts of a process that runs.
 pub struct Running {
     store: Store,
     is_shared: bool,
     service: Service,
+    neighbours: Neighbours,
     door: Option<Door>,
+    probe: Option<Door>,
 }
 
-/// The HTTP side.
+/// One address of the HTTP side.
 struct Door {
     address: SocketAddr,
     stop: watch::Sender<bool>,
@@ -43,27 +52,47 @@ impl Running {
     /// # Errors
     /// The data directory is in use (exit 3), the store cannot be opened, the address is taken.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
-        if !is_shared(config) && !config.roles.contains(&Role::Dispatch) {
+        let has = |role: Role| config.roles.contains(&role);
+        if !is_shared(config) && !has(Role::Dispatch) {
             let sentence =
                 "the embedded store belongs to one process, so that process needs the role dispatch; add it to --roles";
             return Err(Failure::configuration(sentence, Vec::new()));
         }
         // Before the store: an address that is taken must not leave a new data directory behind.
-        let listener = if config.roles.contains(&Role::Api) { Some(listen(config.listen).await?) } else { None };
+        let listener = if has(Role::Api) { Some(listen(config.listen).await?) } else { None };
+        let probe = match config.probe {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let engines = open_engines(config, &clock)?;
         let store = open_store(config, clock.clone()).await?;
-        if let Some(key) = keys::ensure_operator(&store).await.map_err(|error| store_fault(config, &error))? {
+        let fault = |error| store_fault(config, &error);
+        if let Some(key) = keys::ensure_operator(&store).await.map_err(fault)? {
             hand_over(&key, &config.data)?;
         }
-        let service = bongsu_send::start(store.clone(), send_config(config, &*clock), clock.clone())
-            .await
-            .map_err(|error| store_fault(config, &error))?;
-        let door = listener.map(|listener| open_door(config, listener, service.clone(), clock)).transpose()?;
-        Ok(Self { store, is_shared: is_shared(config), service, door })
+        store.serve_api(has(Role::Api)).await.map_err(fault)?;
+        let service =
+            bongsu_send::start(store.clone(), send_config(config, &*clock), clock.clone()).await.map_err(fault)?;
+        let neighbours = Neighbours::watch(&service, &engines, has(Role::Dispatch));
+        let open = |listener, router: fn(&Arc<App>) -> Router| {
+            open_door(config, listener, router, service.clone(), &engines, clock.clone())
+        };
+        let door = listener.map(|listener| open(listener, bongsu_api::router)).transpose()?;
+        let probe = probe.map(|listener| open(listener, bongsu_api::probes)).transpose()?;
+        if let Some(probe) = &probe {
+            tracing::info!(address = %probe.address, "health and metrics");
+        }
+        Ok(Self { store, is_shared: is_shared(config), service, neighbours, door, probe })
     }
 
     /// Where the API listens; nowhere without the role `api`.
     pub fn http(&self) -> Option<SocketAddr> {
         self.door.as_ref().map(|door| door.address)
+    }
+
+    /// Where health and metrics are served alone.
+    pub fn probe(&self) -> Option<SocketAddr> {
+        self.probe.as_ref().map(|probe| probe.address)
     }
 
     /// The pipeline, for whoever runs the program inside a test.
@@ -98,19 +127,37 @@ impl Running {
         Failure::fault(format!("the storage failed ({why}); repair it and start again, nothing accepted is lost"))
     }
 
-    /// Stops in order, each step within what is left of `within`: no new requests, requests end, relays drain, files close.
+    /// Stops in order, each step within what is left of `within`: no new requests, requests end, relays drain and what is
+    /// held of a shared database is given up, files close.
     pub async fn stop(self, within: Duration) {
-        let until = tokio::time::Instant::now() + within;
+        let until = Instant::now() + within;
         if let Some(door) = self.door {
-            door.stop.send_replace(true);
-            if tokio::time::timeout_at(until, door.task).await.is_err() {
-                tracing::warn!("requests did not end in time and are cut");
-            }
+            door.close(until).await;
         }
-        if tokio::time::timeout_at(until, self.service.stop()).await.is_err() {
+        if timeout_at(until, self.service.stop()).await.is_err() {
             tracing::warn!("relays did not drain in time and are cut; the next start settles what was under way");
         }
-        close_store(self.store).await;
+        drop(self.neighbours);
+        if let Some(probe) = self.probe {
+            probe.close(until).await;
+        }
+        let closing = close_store(self.store);
+        if !self.is_shared {
+            return closing.await;
+        }
+        // A database that is away must not keep the process; its leases end by themselves.
+        if timeout_at(until.max(Instant::now() + CLOSING_MIN), closing).await.is_err() {
+            tracing::warn!("the database did not answer in time; what this process held of it ends by itself");
+        }
+    }
+}
+
+impl Door {
+    async fn close(self, until: Instant) {
+        self.stop.send_replace(true);
+        if timeout_at(until, self.task).await.is_err() {
+            tracing::warn!("requests did not end in time and are cut");
+        }
     }
 }
 
@@ -170,12 +217,39 @@ fn send_config(config: &Config, clock: &dyn Clock) -> SendConfig {
     }
 }
 
-fn open_door(config: &Config, listener: TcpListener, service: Service, clock: Arc<dyn Clock>) -> Result<Door, Failure> {
+fn open_engines(config: &Config, clock: &Arc<dyn Clock>) -> Result<Engines, Failure> {
+    let refused = |section: &str, error: OpenError| Failure::configuration(format!("{section}: {error}"), Vec::new());
+    let redis = |url: &Secret, prefix: &str| RedisConfig { prefix: prefix.to_owned(), ..RedisConfig::new(url.clone()) };
+    let cache = match &config.cache {
+        config::Cache::Inprocess => CacheConfig::Inprocess,
+        config::Cache::Redis { url, prefix } => CacheConfig::Redis(redis(url, prefix)),
+    };
+    let bus = match &config.bus {
+        config::Bus::Inprocess => BusConfig::Inprocess,
+        config::Bus::Redis { url, prefix } => BusConfig::Redis(redis(url, prefix)),
+    };
+    Ok(Engines {
+        is_cache_shared: matches!(cache, CacheConfig::Redis(_)),
+        cache: cache::open(&cache, clock.clone()).map_err(|error| refused("cache.url", error))?,
+        bus: bus::open(&bus, clock.clone()).map_err(|error| refused("bus.url", error))?,
+    })
+}
+
+fn open_door(
+    config: &Config,
+    listener: TcpListener,
+    router: fn(&Arc<App>) -> Router,
+    service: Service,
+    engines: &Engines,
+    clock: Arc<dyn Clock>,
+) -> Result<Door, Failure> {
     let address = listener.local_addr().map_err(|error| Failure::fault(format!("listening: {error}")))?;
     let limits = &config.limits;
     let sockets = Sockets::default();
     let app = App::new(
         service,
+        engines.cache.clone(),
+        engines.bus.clone(),
         clock,
         ApiConfig {
             requests_per_s: limits.requests_per_s,
@@ -195,6 +269,6 @@ fn open_door(config: &Config, listener: TcpListener, service: Service, clock: Ar
         sockets,
     };
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(bongsu_api::serve(listener, bongsu_api::router(&app), limits, stopped));
+    let task = tokio::spawn(bongsu_api::serve(listener, router(&app), limits, stopped));
     Ok(Door { address, stop, task })
 }

@@ -85,6 +85,14 @@ impl Store {
         None
     }
 
+    /// Whether the replica answers; `None` where there is none.
+    pub fn replica_answers(&self) -> Option<bool> {
+        #[cfg(feature = "mysql")]
+        return self.replica().map(|replica| !replica.is_left_alone());
+        #[cfg(not(feature = "mysql"))]
+        None
+    }
+
     /// This start of this process, by which its claims are known.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub commit_buckets: [AtomicU64; COMMIT_BOUNDS_US.len() + 1],
     /// Transactions that were run again because another process was in the way.
     pub again: AtomicU64,
+    /// Questions about history that a replica answered.
+    pub replica_reads: AtomicU64,
     /// What the sweepers found that the regular path had left.
     pub sweeper_found: AtomicU64,
 }

@@ -507,6 +507,14 @@ impl Store {
         }
     }
 
+    #[cfg(feature = "mysql")]
+    pub(crate) fn replica(&self) -> Option<&crate::my::Replica> {
+        match &self.inner.place {
+            Place::Database { replica, .. } => replica.as_ref(),
+            Place::Files { .. } => None,
+        }
+    }
+
     /// Round trips to the database so far.
     pub fn round_trips(&self) -> u64 {
         match &self.inner.place {
@@ -546,7 +554,10 @@ impl Store {
                 let there = work.clone();
                 match replica.readers().read(move |reader| there(reader)).await {
                     Err(error) if error.kind() == Kind::Unavailable || error.kind() == Kind::Lost => replica.is_away(),
-                    answered => return answered,
+                    answered => {
+                        self.inner.metrics.replica_reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        return answered;
+                    }
                 }
                 return self.read(move |reader| work(reader)).await;
             }

@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("bongsu-engine", &["bongsu-domain"]),
     ("bongsu-relay", &["bongsu-domain", "bongsu-wire"]),
     ("bongsu-send", &["bongsu-domain", "bongsu-store", "bongsu-engine", "bongsu-relay"]),
-    ("bongsu-api", &["bongsu-domain", "bongsu-store", "bongsu-send"]),
+    ("bongsu-api", &["bongsu-domain", "bongsu-store", "bongsu-engine", "bongsu-send"]),
     ("bongsu-sim", &["bongsu-domain", "bongsu-wire"]),
     (
         "bongsu",

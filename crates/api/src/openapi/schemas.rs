@@ -305,8 +305,8 @@ fn operation() -> Value {
         "Live": object(&["status"], json!({"status": {"const": "live"}})),
         "Ready": object(&["status", "checks"], json!({
             "status": {"enum": ["ready", "not ready"]},
-            "checks": {"type": "array", "items": object(&["name", "ok"], json!({
-                "name": text(), "ok": flag(), "detail": text(),
+            "checks": {"type": "array", "items": object(&["name", "ok", "needed"], json!({
+                "name": text(), "ok": flag(), "needed": flag(), "detail": text(),
             }))},
         })),
         "OpenApi": {"type": "object"},

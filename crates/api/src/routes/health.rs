@@ -1,9 +1,10 @@
 //! Health, metrics and the OpenAPI document: open to everybody, without anybody's data.
 
-use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
+use crate::app::App;
 use crate::call::Call;
+use crate::page;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::view;
@@ -18,18 +19,49 @@ pub async fn live(_: Call) -> Result<Reply, Problem> {
     Ok(Reply::json(200, &view::Live { status: "live" }))
 }
 
-/// Ready: 200 when every dependency works, else 503; both name each of them.
+/// Ready: 200 when everything works that this process needs, else 503; both name each thing, also those without which it is
+/// only slower.
 pub async fn ready(call: Call) -> Result<Reply, Problem> {
-    let ready = view::Ready::new(call.app.service.ready().await);
+    let app = &call.app;
+    let ready = view::Ready::new(app.service.ready().await, useful(app));
     Ok(Reply::json(if ready.is_ready() { 200 } else { 503 }, &ready))
+}
+
+/// Things that the process goes on without.
+fn useful(app: &App) -> Vec<view::Checked> {
+    let up = |up: bool, why: Option<String>| {
+        if up { Ok(()) } else { Err(why.unwrap_or_else(|| "not connected yet".to_owned())) }
+    };
+    let (cache, bus) = (app.cache.health(), app.bus.health());
+    let down: Vec<String> =
+        app.service.links().into_iter().filter(|(_, health)| !health.up).map(|(name, _)| name).collect();
+    let relays = if down.is_empty() { Ok(()) } else { Err(format!("down: {}", down.join(", "))) };
+    let mut checks = vec![("relays", relays)];
+    let store = app.service.store();
+    if let Some(validity) = store.validity() {
+        let late = "not renewed in time; nothing is sent until they are";
+        checks.push(("leases", if validity.is_good() { Ok(()) } else { Err(late.to_owned()) }));
+    }
+    if let Some(answers) = store.replica_answers() {
+        let away = "does not answer; history is read from the primary";
+        checks.push(("replica", if answers { Ok(()) } else { Err(away.to_owned()) }));
+    }
+    checks.push(("cache", up(cache.up, cache.last_error)));
+    checks.push(("bus", up(bus.up, bus.last_error)));
+    checks
 }
 
 /// Metrics of the pipeline and of this room.
 pub async fn metrics(call: Call) -> Result<Reply, Problem> {
     let mut text = call.app.service.metrics().await;
     let sockets = call.app.config.sockets.load(Ordering::Relaxed);
-    writeln!(text, "# HELP bongsu_sockets Open client connections.\n# TYPE bongsu_sockets gauge")
-        .and_then(|()| writeln!(text, "bongsu_sockets{{protocol=\"http\"}} {sockets}"))
-        .expect("a string takes all text");
+    page::gauge(
+        &mut text,
+        "bongsu_sockets",
+        "Open client connections.",
+        [("protocol=\"http\"".to_owned(), sockets as u64)],
+    );
+    page::processes(&mut text, &call.app.service);
+    page::engines(&mut text, &*call.app.cache, &*call.app.bus);
     Ok(Reply::text("text/plain; version=0.0.4; charset=utf-8", text))
 }

@@ -16,7 +16,7 @@ pub async fn send_message(call: Call) -> Result<Reply, Problem> {
     let account = call.account()?;
     let idempotency = call.idempotency("POST /v1/messages")?;
     let draft = send::read_message(&call.body)?;
-    let quota = call.count_messages(1)?;
+    let quota = call.count_messages(1).await?;
     let answer = call.app.service.send_one(account, draft, idempotency).await?;
     Ok(Reply::stored(answer).within(quota))
 }
@@ -35,7 +35,7 @@ pub async fn send_batch(call: Call) -> Result<Reply, Problem> {
         _ => Some(call.app.service.batch_turn().await?),
     };
     let batch = read_batch(&call, errors_only).await?;
-    let quota = call.count_messages(batch.rows.len())?;
+    let quota = call.count_messages(batch.rows.len()).await?;
     let answer = call.app.service.send_batch(account, batch, idempotency).await?;
     Ok(Reply::stored(answer).within(quota))
 }

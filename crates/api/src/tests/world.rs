@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use bongsu_domain::{AccountId, Clock, ManualClock, Timestamp};
+use bongsu_engine::{bus, cache};
 use bongsu_send::SendConfig;
 use bongsu_store::keys::{KeyScope, Scopes};
 use bongsu_store::{Options, Store, accounts, keys};
@@ -61,7 +62,13 @@ impl World {
         let store = Store::open(Options::new(directory.path(), as_clock.clone())).expect("a new store");
         let operator = keys::ensure_operator(&store).await.expect("a key").expect("the first");
         let service = bongsu_send::start(store, SendConfig::default(), as_clock.clone()).await.expect("a pipeline");
-        let app = App::new(service, as_clock, config);
+        let app = App::new(
+            service,
+            cache::open_inprocess(as_clock.clone()),
+            bus::open_inprocess(as_clock.clone()),
+            as_clock,
+            config,
+        );
         Self { router: router(&app), app, operator: operator.expose().to_owned(), clock, _directory: directory }
     }
 

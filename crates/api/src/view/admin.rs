@@ -284,22 +284,30 @@ pub struct Ready {
 struct Check {
     name: &'static str,
     ok: bool,
+    /// Whether the process cannot do its work without it.
+    needed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
 
+/// What one thing said when it was asked how it is.
+pub type Checked = (&'static str, Result<(), String>);
+
 impl Ready {
-    /// Shows the checks by name.
-    pub fn new(checks: Vec<(&'static str, Result<(), String>)>) -> Self {
+    /// Shows the checks by name: those that the process cannot work without, and those without which it is slower.
+    pub fn new(needed: Vec<Checked>, useful: Vec<Checked>) -> Self {
+        let show = |needed: bool| {
+            move |(name, checked): Checked| Check { name, ok: checked.is_ok(), needed, detail: checked.err() }
+        };
         let checks: Vec<Check> =
-            checks.into_iter().map(|(name, check)| Check { name, ok: check.is_ok(), detail: check.err() }).collect();
-        let status = if checks.iter().all(|check| check.ok) { "ready" } else { "not ready" };
-        Self { status, checks }
+            needed.into_iter().map(show(true)).chain(useful.into_iter().map(show(false))).collect();
+        let is_ready = checks.iter().all(|check| check.ok || !check.needed);
+        Self { status: if is_ready { "ready" } else { "not ready" }, checks }
     }
 
-    /// Whether every check is fine.
+    /// Whether everything is there that it needs.
     pub fn is_ready(&self) -> bool {
-        self.checks.iter().all(|check| check.ok)
+        self.checks.iter().all(|check| check.ok || !check.needed)
     }
 }
 

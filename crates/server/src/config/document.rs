@@ -39,6 +39,7 @@ const KINDS: &[(&str, &str)] = &[
 
 /// Keys that have no default and are read only when they are set, with a value that is legal.
 const OPTIONAL: &[(&str, &str)] = &[
+    ("probe.listen", "127.0.0.1:9090"),
     ("store.replica_url", "mysql://user:password@host:3306/database"),
     ("security.key_file", "keys"),
     ("blobs.path", "blobs"),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bongsu_domain::{Lane, Secret};
+use bongsu_engine::PREFIX_MAX;
 
 use super::reader::Reader;
 
@@ -125,6 +126,8 @@ pub enum Cache {
     Redis {
         /// `redis://:password@host:6379/0`.
         url: Secret,
+        /// What the names of all keys begin with.
+        prefix: String,
     },
 }
 
@@ -137,6 +140,8 @@ pub enum Bus {
     Redis {
         /// `redis://:password@host:6379/0`.
         url: Secret,
+        /// What the names of all channels begin with.
+        prefix: String,
     },
 }
 
@@ -296,7 +301,14 @@ pub(super) fn timeline(r: &mut Reader) -> Timeline {
 pub(super) fn cache(r: &mut Reader) -> Cache {
     let words = [("inprocess", None), ("redis", Some("redis"))];
     match kind(r, "cache", &words, "What keeps values that may be lost.") {
-        Some("redis") => Cache::Redis { url: r.secret("cache.url", REDIS_URL, "Address of the server.") },
+        Some("redis") => Cache::Redis {
+            url: r.secret("cache.url", REDIS_URL, "Address of the server; one for all processes of an installation."),
+            prefix: prefix(
+                r,
+                "cache.prefix",
+                "What the names of all keys begin with: installations that share a server need different ones.",
+            ),
+        },
         _ => Cache::Inprocess,
     }
 }
@@ -304,9 +316,25 @@ pub(super) fn cache(r: &mut Reader) -> Cache {
 pub(super) fn bus(r: &mut Reader) -> Bus {
     let words = [("inprocess", None), ("redis", Some("redis"))];
     match kind(r, "bus", &words, "What tells other processes that something happened.") {
-        Some("redis") => Bus::Redis { url: r.secret("bus.url", REDIS_URL, "Address of the server.") },
+        Some("redis") => Bus::Redis {
+            url: r.secret("bus.url", REDIS_URL, "Address of the server; one for all processes of an installation."),
+            prefix: prefix(
+                r,
+                "bus.prefix",
+                "What the names of all channels begin with: installations that share a server need different ones, whatever its database.",
+            ),
+        },
         _ => Bus::Inprocess,
     }
+}
+
+fn prefix(r: &mut Reader, path: &str, about: &'static str) -> String {
+    let shape = format!("text of at most {PREFIX_MAX} bytes");
+    let prefix = r.parsed::<String>(path, "bongsu:", &shape, about).unwrap_or_default();
+    if prefix.len() > PREFIX_MAX {
+        r.refuse(path, format!("this must be {shape}"));
+    }
+    prefix
 }
 
 pub(super) fn blobs(r: &mut Reader) -> Blobs {

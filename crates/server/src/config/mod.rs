@@ -27,6 +27,8 @@ use reader::Reader;
 pub struct Config {
     /// Address of the HTTP API.
     pub listen: SocketAddr,
+    /// Address of health and metrics alone; nowhere when it is not set.
+    pub probe: Option<SocketAddr>,
     /// The data directory; one process at a time on the embedded store.
     pub data: PathBuf,
     /// Node number inside ids, 0 to 1023; over a shared database each process is given one instead.
@@ -224,6 +226,11 @@ fn read_all(r: &mut Reader) -> Config {
     );
     Config {
         listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+        probe: r.parsed_or_none(
+            "probe.listen",
+            "text like \"127.0.0.1:9090\"",
+            "Address of /health and /metrics and nothing else, for processes without the role api; port 0 takes a free one.",
+        ),
         data: data.unwrap_or_default(),
         node: r.number(
             "node",

@@ -104,6 +104,12 @@ impl Replica {
             Some(Instant::now() + LEFT_ALONE);
     }
 
+    /// Whether it is left alone because it did not answer.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        let reached = self.reached.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        reached.away_until.is_some_and(|until| Instant::now() < until)
+    }
+
     pub(crate) fn close(&self) {
         self.readers.close();
     }

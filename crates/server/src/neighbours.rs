@@ -1,0 +1,173 @@
+//! What processes over one database tell each other: that settings changed, that there is something to send, and how many
+//! serve the API. The bus makes it quick; without it a look at the database each second finds the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bongsu_domain::Lane;
+use bongsu_engine::bus::{Bus, BusReceiver, Heard};
+use bongsu_engine::cache::Cache;
+use bongsu_send::Service;
+use bongsu_store::Store;
+use bongsu_store::settings::Beside;
+use tokio::task::JoinHandle;
+
+/// How often the database is asked what others changed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The least time between two looks, whatever the bus says.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// How long others may use a key or a price from the shared cache; its mark ends it earlier.
+const REMEMBERED: Duration = Duration::from_secs(300);
+/// Topic of changed settings; the message is who changed them.
+const SETTINGS: &str = "settings";
+/// Topic of new runs; the message is who accepted them, and their lanes.
+const RUNS: &str = "runs";
+
+/// The engines that processes share, or those of this process alone.
+#[derive(Clone)]
+pub struct Engines {
+    /// Limits, and look-ups.
+    pub cache: Arc<dyn Cache>,
+    /// News.
+    pub bus: Arc<dyn Bus>,
+    /// Whether others read that cache.
+    pub is_cache_shared: bool,
+}
+
+/// The tasks that listen and tell; they end when this is dropped.
+pub struct Neighbours(Vec<JoinHandle<()>>);
+
+impl Drop for Neighbours {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Neighbours {
+    /// Begins to listen and to tell; on the embedded store there is nobody.
+    pub fn watch(service: &Service, engines: &Engines, dispatches: bool) -> Self {
+        let store = service.store().clone();
+        if !store.is_shared() {
+            return Self(Vec::new());
+        }
+        let me = store.incarnation().unwrap_or_default();
+        if engines.is_cache_shared {
+            store.remember_beside(Arc::new(Shelf(engines.cache.clone())));
+        }
+        let bus = engines.bus.clone();
+        service.on_accept(move |lanes| bus.publish(RUNS, &runs_message(me, lanes)));
+        let mut tasks = vec![
+            tokio::spawn(tell_settings(store, engines.bus.clone(), me)),
+            tokio::spawn(follow_settings(service.clone(), engines.clone(), me)),
+        ];
+        if dispatches {
+            tasks.push(tokio::spawn(follow_runs(service.clone(), engines.bus.clone(), me)));
+        }
+        Self(tasks)
+    }
+}
+
+fn runs_message(me: i64, lanes: &[Lane]) -> Vec<u8> {
+    me.to_be_bytes().into_iter().chain(lanes.iter().map(|lane| *lane as u8)).collect()
+}
+
+/// Whether a message is this process's own, which it has no need to hear.
+fn is_own(message: &[u8], me: i64) -> bool {
+    message.starts_with(&me.to_be_bytes())
+}
+
+async fn tell_settings(store: Store, bus: Arc<dyn Bus>, me: i64) {
+    loop {
+        store.settings_written().await;
+        bus.publish(SETTINGS, &me.to_be_bytes());
+    }
+}
+
+async fn follow_settings(service: Service, engines: Engines, me: i64) {
+    let mut news = engines.bus.subscribe(SETTINGS).ok();
+    let mut failing = false;
+    loop {
+        match service.store().look_at_neighbours().await {
+            Ok(Some(found)) => {
+                failing = false;
+                engines.cache.set_processes(found.serving);
+                if found.changed {
+                    service.relays_changed().await;
+                }
+            }
+            Ok(None) => {}
+            // Nobody could do anything by the old settings either: whatever a request does needs the database.
+            Err(error) if !std::mem::replace(&mut failing, true) => {
+                tracing::warn!(%error, "what other processes changed cannot be read; tried again each second");
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+        // Without news from others the clock says when to look again.
+        let _ = tokio::time::timeout(LOOK_EVERY, heard_of_others(&mut news, me)).await;
+    }
+}
+
+async fn follow_runs(service: Service, bus: Arc<dyn Bus>, me: i64) {
+    let mut news = bus.subscribe(RUNS).ok();
+    loop {
+        heard_of_others(&mut news, me).await;
+        service.nudge();
+    }
+}
+
+/// Completes when another process said something, or may have; what came meanwhile counts as one.
+async fn heard_of_others(news: &mut Option<BusReceiver>, me: i64) {
+    let Some(receiver) = news else { return std::future::pending().await };
+    let concerns = |heard: &Heard| !matches!(heard, Heard::Message(message) if is_own(message, me));
+    loop {
+        let Some(heard) = receiver.recv().await else {
+            *news = None;
+            return;
+        };
+        if concerns(&heard) {
+            while receiver.try_recv().is_some() {}
+            return;
+        }
+    }
+}
+
+/// The shared cache, as the store asks for it.
+struct Shelf(Arc<dyn Cache>);
+
+impl Beside for Shelf {
+    fn get<'a>(&'a self, key: &'a str) -> std::pin::Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send + 'a>> {
+        self.0.get(key)
+    }
+
+    fn put<'a>(&'a self, key: &'a str, value: &'a [u8]) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        self.0.put(key, value, REMEMBERED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bongsu_domain::{ManualClock, Timestamp};
+    use bongsu_engine::bus;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_others_are_heard_and_a_crowd_counts_once() {
+        let bus = bus::open_inprocess(Arc::new(ManualClock::new(Timestamp(0))));
+        let mut news = bus.subscribe(RUNS).ok();
+        bus.publish(RUNS, &runs_message(7, &[Lane::Auth]));
+        let waited = tokio::time::timeout(Duration::from_secs(1), heard_of_others(&mut news, 7)).await;
+        assert!(waited.is_err(), "its own message is no news");
+        for _ in 0..10 {
+            bus.publish(RUNS, &runs_message(8, &[Lane::Bulk, Lane::Ad]));
+        }
+        heard_of_others(&mut news, 7).await;
+        let waited = tokio::time::timeout(Duration::from_secs(1), heard_of_others(&mut news, 7)).await;
+        assert!(waited.is_err(), "ten at once are one");
+        drop(bus);
+        assert!(news.is_some());
+        heard_of_others(&mut news, 7).await;
+        assert!(news.is_none(), "a bus that is gone is not asked again");
+    }
+}
