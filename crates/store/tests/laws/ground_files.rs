@@ -20,6 +20,9 @@ impl Ground {
         Self
     }
 
+    /// Its days become others than those of a first start.
+    pub fn changes_days(&self) {}
+
     /// What a process started by this one has to know, with [`Ground::of_parent`].
     pub fn words(&self) -> Vec<(&'static str, String)> {
         Vec::new()

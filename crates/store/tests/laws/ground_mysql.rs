@@ -1,7 +1,8 @@
 //! The laws stand on a database of its own of the server that `BONGSU_MYSQL_URL` names.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bongsu_domain::Secret;
@@ -16,13 +17,91 @@ pub const ROWS_A_COMMIT: u64 = 1;
 /// Names the database to a process that a law starts.
 const DATABASE: &str = "BONGSU_LAWS_DATABASE";
 
+/// Everything but the schema's own table, to be emptied between laws.
+pub const TABLES: [&str; 27] = [
+    "accounts",
+    "api_keys",
+    "attempts",
+    "backlog",
+    "balances",
+    "claims",
+    "client_refs",
+    "code_sends",
+    "contents",
+    "dedupe",
+    "distribution_state",
+    "distributions",
+    "due",
+    "facts",
+    "idempotency",
+    "leases",
+    "ledger",
+    "messages",
+    "orphan_receipts",
+    "parked",
+    "prices",
+    "receipts",
+    "relays",
+    "requests",
+    "runs",
+    "senders",
+    "slices",
+];
+/// The others.
+pub const MORE_TABLES: [&str; 3] = ["submits", "unknown_attempts", "vault_keys"];
+
+/// A database that laws of this process use one after the other: to make one takes longer than most laws.
+struct Slot {
+    name: String,
+    /// Keeps it from other processes of tests; they may run beside this one.
+    _held: std::fs::File,
+}
+
+static FREE: Mutex<Vec<Slot>> = Mutex::new(Vec::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl Slot {
+    /// One that nobody uses, empty.
+    fn take(server: &str) -> Slot {
+        if let Some(slot) = FREE.lock().unwrap().pop() {
+            return slot;
+        }
+        let port = server.rsplit_once(':').unwrap().1;
+        for number in 0.. {
+            let path = std::env::temp_dir().join(format!("bongsu-laws-{port}-{number}.lock"));
+            let held = std::fs::File::create(path).unwrap();
+            if held.try_lock().is_ok() {
+                let slot = Slot { name: format!("bongsu_laws_{number}"), _held: held };
+                slot.make(server);
+                return slot;
+            }
+        }
+        unreachable!("numbers do not end")
+    }
+
+    fn make(&self, server: &str) {
+        let Slot { name, .. } = self;
+        let sql = format!("DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name}");
+        bongsu_store::my::run_on_server(&format!("{server}/information_schema"), &sql).unwrap();
+    }
+
+    fn empty(&self, server: &str) {
+        let tables: Vec<String> =
+            TABLES.iter().chain(&MORE_TABLES).map(|table| format!("DELETE FROM {table}")).collect();
+        let sql = format!("START TRANSACTION; {}; COMMIT", tables.join("; "));
+        bongsu_store::my::run_on_server(&format!("{server}/{}", self.name), &sql).unwrap();
+    }
+}
 
 /// A database of its own.
 pub struct Ground {
+    /// By which the stores reach it.
     server: String,
     name: String,
-    goes: bool,
+    /// It goes back when the law is kept.
+    slot: Option<Slot>,
+    /// The law changed its days, which other laws expect as a first start makes them.
+    changed: AtomicBool,
 }
 
 /// The server. Where none is named no law can stand, so the whole run ends, loudly: as a failure where all engines have to
@@ -44,26 +123,38 @@ fn address(url: &str) -> String {
 
 impl Ground {
     pub fn new() -> Self {
-        Self::on(&server())
+        let server = address(&server());
+        let slot = Slot::take(&server);
+        Self { server, name: slot.name.clone(), slot: Some(slot), changed: AtomicBool::new(false) }
     }
 
     /// On a server of the law's own.
     pub fn on(url: &str) -> Self {
-        let name = format!("bongsu_laws_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("laws_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         bongsu_store::my::run_on_server(url, &format!("CREATE DATABASE {name}")).unwrap();
-        Self { server: address(url), name, goes: true }
+        Self::at(address(url), name)
     }
 
-    /// On the server, by way of a port of this machine that leads to it.
+    fn at(server: String, name: String) -> Self {
+        Self { server, name, slot: None, changed: AtomicBool::new(false) }
+    }
+
+    /// By way of a port of this machine that leads to the server.
     pub fn by_way_of(port: u16) -> Self {
-        let url = server();
-        let (account, place) = url.rsplit_once('@').unwrap();
-        Self::on(&format!("{account}@127.0.0.1:{port}/{}", place.rsplit_once('/').unwrap().1))
+        let mut ground = Self::new();
+        let account = ground.server.rsplit_once('@').unwrap().0;
+        ground.server = format!("{account}@127.0.0.1:{port}");
+        ground
     }
 
     /// The ground of the process that started this one.
     pub fn of_parent() -> Self {
-        Self { server: address(&server()), name: std::env::var(DATABASE).unwrap(), goes: false }
+        Self::at(address(&server()), std::env::var(DATABASE).unwrap())
+    }
+
+    /// Its days become others than those of a first start.
+    pub fn changes_days(&self) {
+        self.changed.store(true, Ordering::Relaxed);
     }
 
     /// What a process started by this one has to know, with [`Ground::of_parent`].
@@ -95,7 +186,7 @@ impl Ground {
 
     /// The same database for one more process.
     pub fn beside(&self) -> Self {
-        Self { server: self.server.clone(), name: self.name.clone(), goes: false }
+        Self::at(self.server.clone(), self.name.clone())
     }
 
     /// Under which a store claims.
@@ -117,9 +208,14 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        // A test that failed leaves its database to whoever looks into it.
-        if self.goes && !std::thread::panicking() {
-            let _ = bongsu_store::my::run_on_server(&self.url(), &format!("DROP DATABASE {}", self.name));
+        // A law that failed leaves its database to whoever looks into it.
+        let Some(slot) = self.slot.take().filter(|_| !std::thread::panicking()) else { return };
+        let server = address(&server());
+        if self.changed.load(Ordering::Relaxed) {
+            slot.make(&server);
+        } else {
+            slot.empty(&server);
         }
+        FREE.lock().unwrap().push(slot);
     }
 }

@@ -130,6 +130,7 @@ impl House {
 
     /// The next day begins, of which the periodic work knew before.
     pub async fn next_day(&self) -> Day {
+        self.ground.changes_days();
         self.clock.advance(Duration::from_secs(86_400));
         self.store.prepare_days().await.unwrap();
         self.clock.now().kst_day()

@@ -53,12 +53,12 @@ async fn sweep(make: impl Fn(u64) -> Cut, step: u64, rounds: i64) {
 
 #[tokio::test]
 async fn a_connection_that_breaks_on_the_way_to_the_server_leaves_nothing_half_done() {
-    sweep(Cut::Sent, 97, 30).await;
+    sweep(Cut::Sent, 131, 20).await;
 }
 
 #[tokio::test]
 async fn a_connection_that_breaks_on_the_way_back_leaves_nothing_half_done() {
-    sweep(Cut::Answered, 23, 30).await;
+    sweep(Cut::Answered, 31, 20).await;
 }
 
 #[tokio::test]
