@@ -102,7 +102,7 @@ pub async fn list(store: &Store, limit: u32, after: Option<AccountId>) -> Result
                 .prepare_cached(&format!("SELECT {COLUMNS} FROM accounts WHERE id < ? ORDER BY id DESC LIMIT ?"))?;
             let after = after.map_or(i64::MAX, |id| id.0);
             let rows = statement.query_map(params![after, limit.min(PAGE_MAX)], from_row)?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            rows.collect()
         })
         .await
 }
@@ -141,10 +141,7 @@ pub async fn patch(store: &Store, id: AccountId, patch: AccountPatch) -> Result<
 /// # Errors
 /// Only those of the file.
 pub fn load(live: &Db, id: AccountId) -> Result<Option<AccountRow>, Error> {
-    Ok(live
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM accounts WHERE id = ?"))?
-        .query_row([id.0], from_row)
-        .optional()?)
+    live.prepare_cached(&format!("SELECT {COLUMNS} FROM accounts WHERE id = ?"))?.query_row([id.0], from_row).optional()
 }
 
 /// The account's row, or `NotFound`.
