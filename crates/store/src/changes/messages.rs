@@ -1,8 +1,11 @@
 //! Changes of message rows, their attempts and receipts.
 
+use std::collections::HashMap;
+
+use bongsu_domain::Day;
 use bongsu_domain::id::{id_day, id_millis};
 
-use super::{Attempt, Change, Final, Receipt};
+use super::{Attempt, Final, Receipt, Verdict};
 use crate::db::dialect::Kind::{Blob, Int, Text};
 use crate::db::dialect::Many;
 use crate::db::{Value, int, int_or_null, text_or_null};
@@ -51,12 +54,21 @@ static CURRENT_PARTS: Many =
 static HISTORY_PARTS: Many =
     Many::new("UPDATE {v, }attempts SET relay_id = v_relay_id WHERE id = v_id AND attempt = v_attempt", PARTS);
 
+const RECEIPT: &[(&str, crate::db::dialect::Kind)] =
+    &[("v_id", Int), ("v_attempt", Int), ("v_part", Int), ("v_at", Int), ("v_verdict", Int), ("v_raw", Blob)];
+
 /// A receipt that seemed to decide a message which another one decided meanwhile is a repetition.
 static RECEIPTS: Many = Many::new(
     "INSERT OR REPLACE INTO receipts (id, attempt, part, at, verdict, raw) SELECT v_id, v_attempt, v_part, v_at,
        CASE WHEN v_verdict = 0 AND EXISTS (SELECT 1 FROM messages WHERE id = v_id AND status >= 10) THEN 1 ELSE v_verdict END,
-       v_raw {from v}",
-    &[("v_id", Int), ("v_attempt", Int), ("v_part", Int), ("v_at", Int), ("v_verdict", Int), ("v_raw", Blob)],
+       v_raw",
+    RECEIPT,
+);
+/// The same where the rows of the messages are locked and known.
+static KNOWN_RECEIPTS: Many = Many::new(
+    "INSERT OR REPLACE INTO receipts (id, attempt, part, at, verdict, raw)
+       VALUES {(v_id, v_attempt, v_part, v_at, v_verdict, v_raw)}",
+    RECEIPT,
 );
 
 /// The one place where a final status is written.
@@ -73,23 +85,28 @@ static ENDED: Many = Many::new(
     &[("v_id", Int), ("v_attempt", Int), ("v_code", Int), ("v_result", Int), ("v_outcome", Int)],
 );
 
-/// Locks the rows that will change, in the order of ids, so that two writers never wait for each other in a circle.
-pub(super) fn lock(tx: &mut Tx<'_>, changes: &[Change]) -> Result<(), Error> {
-    if !tx.live.is_mysql() {
-        return Ok(());
-    }
-    let mut ids: Vec<i64> = changes.iter().filter_map(Change::message).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    tx.live.select_in("SELECT id FROM messages WHERE id", &ids, "ORDER BY id /* lock */", |_| Ok(()))?;
-    Ok(())
-}
+/// What stands in the rows that will change, where several processes write: they are locked, in the order of ids, so that
+/// two writers never wait for each other in a circle. With one writer a statement tells by what it matched.
+#[derive(Default)]
+pub(super) struct Standing(Option<HashMap<i64, (u8, bool)>>);
 
-/// What stands in the rows of some messages: id, attempt, whether it may still change.
-fn standing(tx: &Tx<'_>, ids: &[i64]) -> Result<std::collections::HashMap<i64, (u8, bool)>, Error> {
-    let sql = "SELECT id, attempt, status FROM messages WHERE id";
-    let rows = tx.live.select_in(sql, ids, "", |row| Ok((row.get(0)?, (row.get(1)?, row.get::<u8>(2)? < 10))))?;
-    Ok(rows.into_iter().collect())
+impl Standing {
+    pub(super) fn lock(tx: &Tx<'_>, ids: impl Iterator<Item = i64>) -> Result<Self, Error> {
+        if !tx.live.is_mysql() {
+            return Ok(Self(None));
+        }
+        let mut ids: Vec<i64> = ids.collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let sql = "SELECT id, attempt, status FROM messages WHERE id";
+        let read = |row: &crate::db::Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get::<u8>(2)? < 10)));
+        let rows = tx.live.select_in(sql, &ids, "ORDER BY id /* lock */", read)?;
+        Ok(Self(Some(rows.into_iter().collect())))
+    }
+
+    fn known(&mut self) -> Option<&mut HashMap<i64, (u8, bool)>> {
+        self.0.as_mut()
+    }
 }
 
 fn by_day<T>(mut items: Vec<T>, id: impl Fn(&T) -> i64) -> Vec<Vec<T>> {
@@ -121,31 +138,28 @@ fn attempt_row(a: &Attempt) -> [Value<'_>; 10] {
 }
 
 /// Writes attempts as they stand now.
-pub(super) fn attempts(tx: &mut Tx<'_>, attempts: &[&Attempt]) -> Result<(), Error> {
+pub(super) fn attempts(tx: &mut Tx<'_>, standing: &mut Standing, attempts: &[&Attempt]) -> Result<(), Error> {
     for day in by_day(attempts.to_vec(), |a| a.id) {
-        let known = if tx.live.is_mysql() { standing(tx, &ids(&day, |a| a.id))? } else { Default::default() };
         let db = tx.day(id_day(day[0].id))?;
         db.many(&ARCHIVE, day.iter().filter(|a| a.attempt > 1).map(|a| [a.id, i64::from(a.attempt)]))?;
-        let missed: Vec<&Attempt> = if db.is_mysql() {
-            db.many(&CURRENT, day.iter().map(|a| attempt_row(a)))?;
-            let takes = |a: &Attempt| known.get(&a.id).is_some_and(|(attempt, open)| *open && *attempt <= a.attempt);
-            day.iter().copied().filter(|a| !takes(a)).collect()
+        let mut missed = Vec::new();
+        if let Some(known) = standing.known() {
+            let (current, history): (Vec<&Attempt>, Vec<&Attempt>) = day
+                .into_iter()
+                .partition(|a| known.get(&a.id).is_some_and(|(attempt, open)| *open && *attempt <= a.attempt));
+            db.many(&CURRENT, current.iter().map(|a| attempt_row(a)))?;
+            known.extend(current.iter().map(|a| (a.id, (a.attempt, true))));
+            missed = history;
         } else {
-            let mut missed = Vec::new();
-            for a in &day {
+            for a in day {
                 if db.many(&CURRENT, [attempt_row(a)])? == 0 {
-                    missed.push(*a);
+                    missed.push(a);
                 }
             }
-            missed
-        };
+        }
         db.many(&HISTORY, missed.iter().map(|a| attempt_row(a)))?;
     }
     Ok(())
-}
-
-fn ids<T>(items: &[T], id: impl Fn(&T) -> i64) -> Vec<i64> {
-    items.iter().map(id).collect()
 }
 
 /// Writes ids and codes of the parts of attempts, wherever the attempt is.
@@ -161,13 +175,17 @@ pub(super) fn parts(tx: &mut Tx<'_>, parts: &[(i64, u8, &str)]) -> Result<(), Er
 }
 
 /// Keeps receipts.
-pub(super) fn receipts(tx: &mut Tx<'_>, receipts: &[&Receipt]) -> Result<(), Error> {
+pub(super) fn receipts(tx: &mut Tx<'_>, standing: &mut Standing, receipts: &[&Receipt]) -> Result<(), Error> {
     for day in by_day(receipts.to_vec(), |r| r.id) {
+        let statement = if standing.known().is_some() { &KNOWN_RECEIPTS } else { &RECEIPTS };
+        let known = standing.known();
         let rows = day.iter().map(|r| {
             let Receipt { id, attempt, part, at, verdict, raw } = r;
-            [int(*id), int(*attempt), int(*part), int(at.micros()), int(*verdict as u8), Value::Blob(raw)]
+            let decided = known.as_ref().is_some_and(|known| known.get(id).is_some_and(|(_, open)| !open));
+            let verdict = if decided && *verdict == Verdict::Decided { Verdict::Repeated } else { *verdict };
+            [int(*id), int(*attempt), int(*part), int(at.micros()), int(verdict as u8), Value::Blob(raw)]
         });
-        tx.day(id_day(day[0].id))?.many(&RECEIPTS, rows)?;
+        tx.day(id_day(day[0].id))?.many(statement, rows)?;
     }
     Ok(())
 }
@@ -184,27 +202,15 @@ fn final_row(end: &Final) -> [Value<'static>; 6] {
 }
 
 /// Makes messages final that are not, with their refunds; tells of each, by its number, whether it was the first.
-pub(super) fn finish(tx: &mut Tx<'_>, ends: &[(usize, &Final)], firsts: &mut Vec<(usize, bool)>) -> Result<(), Error> {
+pub(super) fn finish(
+    tx: &mut Tx<'_>,
+    standing: &mut Standing,
+    ends: &[(usize, &Final)],
+    firsts: &mut Vec<(usize, bool)>,
+) -> Result<(), Error> {
     for day in by_day(ends.to_vec(), |(_, end)| end.id) {
-        let known = if tx.live.is_mysql() { standing(tx, &ids(&day, |(_, end)| end.id))? } else { Default::default() };
         let of_day = id_day(day[0].1.id);
-        let db = tx.day(of_day)?;
-        let mut first = Vec::with_capacity(day.len());
-        if db.is_mysql() {
-            db.many(&FINISH, day.iter().map(|(_, end)| final_row(end)))?;
-            first.extend(day.iter().map(|(_, end)| known.get(&end.id).is_some_and(|(_, open)| *open)));
-        } else {
-            for (_, end) in &day {
-                first.push(db.many(&FINISH, [final_row(end)])? == 1);
-            }
-        }
-        let late = day.iter().zip(&first).filter(|(_, first)| !**first);
-        db.many(&LATE, late.map(|((_, end), _)| [end.id]))?;
-        let ended = day.iter().filter(|(_, end)| end.attempt > 0).map(|(_, end)| {
-            let [id, attempt, _, code, result, outcome] = final_row(end);
-            [id, attempt, code, result, outcome]
-        });
-        db.many(&ENDED, ended)?;
+        let first = make_final(tx, standing, of_day, &day)?;
         for ((at, end), first) in day.iter().zip(first) {
             firsts.push((*at, first));
             if first && let Some((account, unit, amount)) = end.refund.filter(|(_, _, amount)| *amount > 0) {
@@ -213,4 +219,37 @@ pub(super) fn finish(tx: &mut Tx<'_>, ends: &[(usize, &Final)], firsts: &mut Vec
         }
     }
     Ok(())
+}
+
+fn make_final(
+    tx: &mut Tx<'_>,
+    standing: &mut Standing,
+    of_day: Day,
+    day: &[(usize, &Final)],
+) -> Result<Vec<bool>, Error> {
+    let db = tx.day(of_day)?;
+    // The attempt that the result is of, unless the message's own columns have it.
+    let mut of_history: Vec<&Final> = day.iter().map(|(_, end)| *end).filter(|end| end.attempt > 0).collect();
+    let mut first = Vec::with_capacity(day.len());
+    if let Some(known) = standing.known() {
+        first.extend(day.iter().map(|(_, end)| known.get(&end.id).is_some_and(|(_, open)| *open)));
+        let open = day.iter().zip(&first).filter(|(_, first)| **first);
+        db.many(&FINISH, open.map(|((_, end), _)| final_row(end)))?;
+        of_history.retain(|end| known.get(&end.id).is_none_or(|(attempt, _)| *attempt != end.attempt));
+        for (_, end) in day {
+            known.entry(end.id).and_modify(|(_, open)| *open = false);
+        }
+    } else {
+        for (_, end) in day {
+            first.push(db.many(&FINISH, [final_row(end)])? == 1);
+        }
+    }
+    let late = day.iter().zip(&first).filter(|(_, first)| !**first);
+    db.many(&LATE, late.map(|((_, end), _)| [end.id]))?;
+    let ended = of_history.into_iter().map(|end| {
+        let [id, attempt, _, code, result, outcome] = final_row(end);
+        [id, attempt, code, result, outcome]
+    });
+    db.many(&ENDED, ended)?;
+    Ok(first)
 }

@@ -12,6 +12,8 @@ use crate::tx::Tx;
 mod live;
 mod messages;
 
+use messages::Standing;
+
 /// One attempt as it stands now. Times are Unix milliseconds.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -218,10 +220,10 @@ pub enum Change {
 
 /// Writes changes. Answers, for every [`Change::Final`] in order, whether it was the first final result of its message.
 pub(crate) fn apply(tx: &mut Tx<'_>, changes: &[Change]) -> Result<Vec<bool>, Error> {
-    messages::lock(tx, changes)?;
+    let mut standing = Standing::lock(tx, changes.iter().filter_map(Change::message))?;
     let mut firsts = Vec::new();
     for wave in waves(changes) {
-        wave.write(tx, &mut firsts)?;
+        wave.write(tx, &mut standing, &mut firsts)?;
     }
     firsts.sort_unstable();
     Ok(firsts.into_iter().map(|(_, first)| first).collect())
@@ -230,7 +232,8 @@ pub(crate) fn apply(tx: &mut Tx<'_>, changes: &[Change]) -> Result<Vec<bool>, Er
 /// Makes a message final if it is not.
 pub(crate) fn finish(tx: &mut Tx<'_>, end: &Final) -> Result<bool, Error> {
     let mut firsts = Vec::new();
-    messages::finish(tx, &[(0, end)], &mut firsts)?;
+    let mut standing = Standing::lock(tx, std::iter::once(end.id))?;
+    messages::finish(tx, &mut standing, &[(0, end)], &mut firsts)?;
     Ok(firsts.first().is_some_and(|(_, first)| *first))
 }
 
@@ -267,11 +270,11 @@ fn waves(changes: &[Change]) -> Vec<Wave<'_>> {
 }
 
 impl Wave<'_> {
-    fn write(&self, tx: &mut Tx<'_>, firsts: &mut Vec<(usize, bool)>) -> Result<(), Error> {
-        messages::attempts(tx, &self.attempts)?;
+    fn write(&self, tx: &mut Tx<'_>, standing: &mut Standing, firsts: &mut Vec<(usize, bool)>) -> Result<(), Error> {
+        messages::attempts(tx, standing, &self.attempts)?;
         messages::parts(tx, &self.parts)?;
-        messages::receipts(tx, &self.receipts)?;
-        messages::finish(tx, &self.finals, firsts)?;
+        messages::receipts(tx, standing, &self.receipts)?;
+        messages::finish(tx, standing, &self.finals, firsts)?;
         live::write(tx, &self.live)
     }
 }

@@ -1,8 +1,8 @@
 //! What the two engines say differently: statements over many rows, and inserts that may meet a row.
 //!
 //! A [`Many`] is written once. Its values are called `v_name`; on SQLite it runs once a row with the values in place, on
-//! MySQL once for many rows, with the values as a table `v` or as a list of tuples. A question ends with `/* lock */`
-//! where its rows must not change before the commit; SQLite has one writer and takes it as a comment.
+//! MySQL once for many rows, with the values as a table `v` made of one JSON text or as a list of tuples. A question ends
+//! with `/* lock */` where its rows must not change before the commit; SQLite has one writer and takes it as a comment.
 
 #![cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "the embedded store runs one row at a time"))]
 
@@ -22,8 +22,7 @@ pub(crate) enum Kind {
 /// | in the text | SQLite | MySQL |
 /// | --- | --- | --- |
 /// | `v_name` | `?N` | column of `v`, or `?` within a tuple |
-/// | `{v, }` | nothing | `(SELECT … UNION ALL …) AS v STRAIGHT_JOIN `: keys first, whatever the server guesses |
-/// | `{from v}` | nothing | `FROM (SELECT … UNION ALL …) AS v` |
+/// | `{v, }` | nothing | `JSON_TABLE(?, …) AS v STRAIGHT_JOIN `: keys first, whatever the server guesses |
 /// | `{(v_a, 0)}` | `(?1, 0)` | `(?, 0), (?, 0), …`; every value once, in the order of `columns` |
 /// | `{only mysql: x}` | nothing | `x` |
 pub(crate) struct Many {
@@ -42,6 +41,11 @@ impl Many {
         self.lite.get_or_init(|| render(self.sql, self.columns, None))
     }
 
+    /// Whether its values are a table made of one JSON text.
+    pub(crate) fn is_table(&self) -> bool {
+        self.sql.contains("{v, }")
+    }
+
     /// The text for MySQL and so many rows.
     pub(crate) fn mysql(&self, rows: usize) -> String {
         mysql(&render(self.sql, self.columns, Some(rows))).into_owned()
@@ -56,9 +60,8 @@ fn render(sql: &str, columns: &[(&str, Kind)], rows: Option<usize>) -> String {
         text.push_str(&values(&rest[..open], columns, rows, false));
         let inner = &rest[open + 1..close];
         match (inner, rows) {
-            ("v, " | "from v", None) => {}
-            ("v, ", Some(n)) => text.push_str(&format!("({}) AS v STRAIGHT_JOIN ", table(columns, n))),
-            ("from v", Some(n)) => text.push_str(&format!("FROM ({}) AS v", table(columns, n))),
+            ("v, ", None) => {}
+            ("v, ", Some(_)) => text.push_str(&format!("{} AS v STRAIGHT_JOIN ", table(columns))),
             (only, rows) if only.starts_with("only mysql: ") => {
                 text.push_str(if rows.is_some() { &only["only mysql: ".len()..] } else { "" });
             }
@@ -95,21 +98,45 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// The values as a table. Each is cast, so that every server gives its column the same type.
-fn table(columns: &[(&str, Kind)], rows: usize) -> String {
-    let cast = |kind: Kind| match kind {
-        Kind::Int => "CAST(? AS SIGNED)",
-        Kind::Text => "CAST(? AS CHAR)",
-        Kind::Blob => "CAST(? AS BINARY)",
+/// The values as a table: measured twice as fast as a union of selects, and one text for any number of rows.
+fn table(columns: &[(&str, Kind)]) -> String {
+    let column = |(at, (name, kind)): (usize, &(&str, Kind))| match kind {
+        Kind::Int => format!("{name} BIGINT PATH '$[{at}]'"),
+        Kind::Text | Kind::Blob => format!("{name} TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$[{at}]'"),
     };
-    let first: Vec<String> = columns.iter().map(|(name, kind)| format!("{} AS {name}", cast(*kind))).collect();
-    let other: Vec<&str> = columns.iter().map(|(_, kind)| cast(*kind)).collect();
-    let mut text = format!("SELECT {}", first.join(", "));
-    for _ in 1..rows {
-        text.push_str(" UNION ALL SELECT ");
-        text.push_str(&other.join(", "));
+    let columns: Vec<String> = columns.iter().enumerate().map(column).collect();
+    format!("JSON_TABLE(?, '$[*]' COLUMNS ({}))", columns.join(", "))
+}
+
+/// Rows as the JSON text of [`table`]. Bytes cannot be in it; they go as tuples.
+#[cfg(feature = "mysql")]
+pub(crate) fn json<B: super::Binds>(rows: &[B]) -> Result<String, crate::Error> {
+    use std::fmt::Write;
+
+    use super::Value;
+    let mut text = String::from("[");
+    for (at, row) in rows.iter().enumerate() {
+        text.push_str(if at == 0 { "[" } else { ",[" });
+        let mut first = true;
+        row.each(&mut |value| {
+            if !std::mem::take(&mut first) {
+                text.push(',');
+            }
+            match value {
+                Value::Null => text.push_str("null"),
+                // Writing to a string cannot fail.
+                Value::Int(number) => drop(write!(text, "{number}")),
+                Value::Text(part) => text.push_str(&serde_json::Value::from(part).to_string()),
+                Value::Blob(_) => {
+                    return Err(crate::Error::new(crate::Kind::Corrupt, "bytes within a table of values"));
+                }
+            }
+            Ok(())
+        })?;
+        text.push(']');
     }
-    text
+    text.push(']');
+    Ok(text)
 }
 
 /// The same statement for MySQL.
@@ -163,15 +190,15 @@ mod tests {
         let update = Many::new("UPDATE {v, }t SET name = v_name WHERE id = v_id", COLUMNS);
         assert_eq!(
             update.mysql(2),
-            "UPDATE (SELECT CAST(? AS SIGNED) AS v_id, CAST(? AS CHAR) AS v_name UNION ALL SELECT CAST(? AS SIGNED), \
-             CAST(? AS CHAR)) AS v STRAIGHT_JOIN t SET name = v_name WHERE id = v_id"
+            "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (v_id BIGINT PATH '$[0]', v_name TEXT CHARACTER SET utf8mb4 COLLATE \
+             utf8mb4_bin PATH '$[1]')) AS v STRAIGHT_JOIN t SET name = v_name WHERE id = v_id"
         );
         let insert = Many::new("INSERT OR IGNORE INTO t (id, name, x) VALUES {(v_id, v_name, 0)}", COLUMNS);
         assert_eq!(insert.mysql(3), "INSERT IGNORE INTO t (id, name, x) VALUES (?, ?, 0), (?, ?, 0), (?, ?, 0)");
         let delete = Many::new("DELETE {only mysql: t }FROM {v, }t WHERE id = v_id", &[("v_id", Kind::Int)]);
         assert_eq!(
             delete.mysql(1),
-            "DELETE t FROM (SELECT CAST(? AS SIGNED) AS v_id) AS v STRAIGHT_JOIN t WHERE id = v_id"
+            "DELETE t FROM JSON_TABLE(?, '$[*]' COLUMNS (v_id BIGINT PATH '$[0]')) AS v STRAIGHT_JOIN t WHERE id = v_id"
         );
     }
 

@@ -22,6 +22,13 @@ impl Db {
                 let rows: Vec<B> = rows.into_iter().collect();
                 let mut from = 0;
                 let mut sum = 0;
+                if many.is_table() {
+                    let sql = many.mysql(0);
+                    for part in rows.chunks(super::dialect::CHUNK_MAX) {
+                        sum += db.execute(&sql, &[super::dialect::json(part)?])?;
+                    }
+                    return Ok(sum);
+                }
                 for size in super::dialect::chunks(rows.len()) {
                     let mut arguments = Default::default();
                     for row in &rows[from..from + size] {
