@@ -107,6 +107,7 @@ async fn send(options: Options) -> Result<Report> {
         per_request: if options.mode == Mode::Batch { options.rows.max(1) } else { 1 },
         started,
         state: RefCell::new(worker::State::new(options.first, acked.transpose()?)),
+        stopping: tokio::sync::Notify::new(),
         options,
     };
     let job = Rc::new(job);
@@ -119,7 +120,7 @@ async fn send(options: Options) -> Result<Report> {
     tokio::select! {
         () = &mut workers => {}
         _ = asked.recv() => {
-            job.state.borrow_mut().stop();
+            job.stop();
             workers.await;
         }
     }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use tokio::sync::Notify;
 
 use super::{Mode, Options, Report, answer, request};
 use crate::http::{Connection, host_of, write_request};
@@ -32,6 +33,8 @@ pub struct Job {
     pub started: Instant,
     pub stop_at: Option<Instant>,
     pub state: RefCell<State>,
+    /// Wakes those who wait for the moment of their request.
+    pub stopping: Notify,
 }
 
 /// Counters of the run; one thread, so a `RefCell` does.
@@ -39,6 +42,7 @@ pub struct Job {
 pub struct State {
     first: u64,
     next: u64,
+    offered: u64,
     requests: usize,
     accepted: u64,
     errors: u64,
@@ -86,6 +90,7 @@ impl State {
         Self {
             first,
             next: first,
+            offered: 0,
             requests: 0,
             accepted: 0,
             errors: 0,
@@ -104,11 +109,6 @@ impl State {
         }
     }
 
-    /// Offers nothing new.
-    pub fn stop(&mut self) {
-        self.stopped = true;
-    }
-
     fn missed(&mut self, answer: Answer, is_first: bool, given_up: bool) {
         self.refused += u64::from(answer == Answer::Refused);
         self.repeated += u64::from(is_first);
@@ -121,7 +121,7 @@ impl State {
             acked.flush()?;
         }
         Ok(Report {
-            offered: self.next - self.first,
+            offered: self.offered,
             accepted: self.accepted,
             errors: self.errors,
             statuses: self.statuses,
@@ -147,6 +147,12 @@ impl State {
 }
 
 impl Job {
+    /// Offers nothing new.
+    pub fn stop(&self) {
+        self.state.borrow_mut().stopped = true;
+        self.stopping.notify_waiters();
+    }
+
     /// The next request; `None` when all is sent.
     fn take(&self) -> Option<Due> {
         let mut state = self.state.borrow_mut();
@@ -236,7 +242,11 @@ pub async fn work(job: Rc<Job>) {
     let mut caller = Caller { job: Rc::clone(&job), hosts, connections, bytes: Vec::new() };
     let mut body = Vec::new();
     while let Some(due) = job.take() {
-        tokio::time::sleep_until(due.at.into()).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(due.at.into()) => {}
+            () = job.stopping.notified() => return,
+        }
+        job.state.borrow_mut().offered += due.count;
         request::write_body(&mut body, &job.options, due.first, due.count);
         let at = if job.options.rate > 0.0 { due.at } else { Instant::now() };
         caller.ask(Due { at, ..due }, &body).await;
@@ -309,7 +319,7 @@ mod tests {
 
     fn job(options: Options, per_request: u64) -> Job {
         let state = RefCell::new(State::new(options.first, None));
-        Job { options, per_request, started: Instant::now(), stop_at: None, state }
+        Job { options, per_request, started: Instant::now(), stop_at: None, state, stopping: Notify::new() }
     }
 
     #[test]
@@ -350,7 +360,7 @@ mod tests {
     fn nothing_is_offered_after_a_stop() {
         let job = job(options(Mode::Single), 1);
         assert!(job.take().is_some());
-        job.state.borrow_mut().stop();
+        job.stop();
         assert_eq!(job.take(), None);
     }
 
