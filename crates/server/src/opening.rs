@@ -68,7 +68,7 @@ pub fn options(config: &Config, clock: Arc<dyn Clock>) -> Result<Options, Failur
                 replica: replica_url.clone(),
                 readers: *readers,
                 lease: config.process.lease,
-                check_clock: true,
+                check_clock: config.process.check_clock,
             });
         }
         #[cfg(not(feature = "mysql"))]

@@ -27,6 +27,9 @@ pub struct Builder {
     points: i64,
     clock: Arc<dyn Clock>,
     tls: Option<Authority>,
+    is_own_clock: bool,
+    on_database: bool,
+    with_redis: bool,
 }
 
 impl Default for Builder {
@@ -41,6 +44,12 @@ impl Default for Builder {
             points: 1_000_000,
             clock: Arc::new(SystemClock),
             tls: None,
+            is_own_clock: false,
+            with_redis: true,
+            #[cfg(feature = "full")]
+            on_database: crate::ground::is_usual(),
+            #[cfg(not(feature = "full"))]
+            on_database: false,
         }
     }
 }
@@ -91,12 +100,32 @@ impl Builder {
     /// The server's clock instead of the machine's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self.is_own_clock = true;
         self
     }
 
     /// Relays speak TLS with a certificate of this authority, which the server is told to trust.
     pub fn tls(mut self, authority: Authority) -> Self {
         self.tls = Some(authority);
+        self
+    }
+
+    /// On a database of its own, which further processes can join, and with Redis where the environment names one.
+    #[cfg(feature = "full")]
+    pub fn on_database(mut self) -> Self {
+        self.on_database = true;
+        self
+    }
+
+    /// Without Redis, also where the environment names one: each process has a cache and a bus of its own.
+    pub fn without_redis(mut self) -> Self {
+        self.with_redis = false;
+        self
+    }
+
+    /// On files, also where worlds stand on databases otherwise: the scenario looks into them.
+    pub fn on_files(mut self) -> Self {
+        self.on_database = false;
         self
     }
 
@@ -126,7 +155,13 @@ impl Builder {
             ..SimConfig::default()
         });
         let sim = sim.expect("a simulator on free ports");
-        let config = self.config(directory.path());
+        #[cfg(feature = "full")]
+        let ground = self.on_database.then(crate::ground::Ground::new);
+        #[cfg(feature = "full")]
+        let of_ground = ground.as_ref().map(|ground| ground.settings(self.with_redis)).unwrap_or_default();
+        #[cfg(not(feature = "full"))]
+        let of_ground = Vec::new();
+        let config = self.config(directory.path(), of_ground);
         let server = Server::start(&config, self.clock.clone()).await;
         let key = std::fs::read_to_string(config.data.join("operator.key")).expect("the first start's key");
         let http = Http::new(server.address());
@@ -148,21 +183,27 @@ impl Builder {
             members: Mutex::new(1),
             acked: Mutex::new(HashSet::new()),
             _directory: directory,
+            #[cfg(feature = "full")]
+            _ground: ground,
         }
     }
 
-    fn config(&self, directory: &std::path::Path) -> Config {
+    fn config(&self, directory: &std::path::Path, of_ground: Vec<(String, String)>) -> Config {
         let usual = [
             ("listen", "127.0.0.1:0".to_owned()),
             ("data", directory.join("data").display().to_string()),
             ("limits.messages_burst", "1000000".to_owned()),
         ];
         let usual = usual.iter().map(|(key, value)| (*key, value.as_str()));
-        let own = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let own = of_ground.iter().chain(&self.settings).map(|(key, value)| (key.as_str(), value.as_str()));
         let variable = |key: &str| format!("{VARIABLE_PREFIX}{}", key.to_uppercase().replace('.', "__"));
         let variables = usual.chain(own).map(|(key, value)| (variable(key), value.to_owned())).collect();
         match Config::read(&Sources { variables, ..Sources::default() }) {
-            Ok((config, _)) => config,
+            Ok((mut config, _)) => {
+                // A clock that the scenario moves is not the database's.
+                config.process.check_clock = !self.is_own_clock;
+                config
+            }
             Err(problems) => panic!("the configuration: {problems:?}"),
         }
     }

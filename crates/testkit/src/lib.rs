@@ -4,7 +4,10 @@
 
 mod builder;
 mod certificate;
+#[cfg(feature = "full")]
+mod ground;
 mod http;
+mod process;
 mod server;
 mod setup;
 mod wait;
@@ -12,7 +15,10 @@ mod world;
 
 pub use builder::Builder;
 pub use certificate::Authority;
+#[cfg(feature = "full")]
+pub use ground::{has_database, has_redis};
 pub use http::{Http, Reply};
+pub use process::Process;
 pub use setup::Member;
 pub use wait::{PATIENCE, until};
 pub use world::World;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bongsu_domain::Clock;
 use bongsu_send::Service;
 use bongsu_server::config::Config;
+use bongsu_server::failure::Failure;
 use bongsu_server::wiring::Running;
 use bongsu_store::Store;
 use tokio::runtime::{Builder, Runtime};
@@ -35,7 +36,15 @@ impl Server {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.running().http().expect("the role api is on")
+        self.http().expect("the role api is on")
+    }
+
+    pub(crate) fn http(&self) -> Option<SocketAddr> {
+        self.running().http()
+    }
+
+    pub(crate) async fn failed(&self) -> Failure {
+        self.running().failed().await
     }
 
     pub(crate) fn service(&self) -> &Service {
@@ -56,7 +65,7 @@ impl Server {
         let store: Store = running.service().store().clone();
         drop(running);
         // Threads of the store still have the files; the next server needs the directory free.
-        tokio::task::spawn_blocking(move || store.close()).await.expect("no panic while closing");
+        tokio::task::spawn_blocking(move || abandon(&store)).await.expect("no panic while closing");
     }
 }
 
@@ -65,7 +74,20 @@ impl Drop for Server {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+        if let Some(running) = self.running.take() {
+            // Its threads would go on in the process of the test.
+            abandon(running.service().store());
+        }
     }
+}
+
+/// Ends the threads of a store; a shared database is told nothing.
+fn abandon(store: &Store) {
+    #[cfg(feature = "full")]
+    if store.is_shared() {
+        return store.abandon();
+    }
+    store.close();
 }
 
 async fn tear(runtime: Runtime) {

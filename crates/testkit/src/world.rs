@@ -11,7 +11,7 @@ use bongsu_send::Service;
 use bongsu_server::audit::{self, Counts};
 use bongsu_server::books;
 use bongsu_server::client::{Client, Peer};
-use bongsu_server::config::Config;
+use bongsu_server::config::{Config, Role};
 use bongsu_sim::{Script, Sim};
 use bongsu_store::Store;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::builder::Builder;
 use crate::http::{Http, Reply};
+use crate::process::Process;
 use crate::server::Server;
 use crate::setup::{self, Member};
 use crate::wait::until;
@@ -46,6 +47,9 @@ pub struct World {
     pub(crate) members: Mutex<u32>,
     pub(crate) acked: Mutex<HashSet<MessageId>>,
     pub(crate) _directory: TempDir,
+    // After everything that uses it.
+    #[cfg(feature = "full")]
+    pub(crate) _ground: Option<crate::ground::Ground>,
 }
 
 impl World {
@@ -71,6 +75,15 @@ impl World {
     /// The store of the running server.
     pub fn store(&self) -> &Store {
         self.service().store()
+    }
+
+    /// Starts one more process over the world's database, with these roles; its keys of the configuration are the world's.
+    ///
+    /// # Panics
+    /// It does not start, as on files, which belong to one process.
+    pub async fn join(&self, roles: &[Role]) -> Process {
+        let config = Config { roles: roles.to_vec(), ..self.config.clone() };
+        Process::of(Server::start(&config, self.clock.clone()).await)
     }
 
     /// Where the API listens.

@@ -113,6 +113,8 @@ pub struct Security {
 pub struct Process {
     /// How long what it holds is its own without a renewal.
     pub lease: Duration,
+    /// Whether its clock is compared with the database's at the start. No key: only scenarios have clocks of their own.
+    pub check_clock: bool,
 }
 
 /// Limits of the HTTP side.
@@ -275,6 +277,7 @@ fn read_all(r: &mut Reader) -> Config {
                 2..=300,
                 "How long what a process holds of a shared database (its node, binds of relays, periodic work) is its own without a renewal, in seconds; after that others take over. The same for all processes.",
             ))),
+            check_clock: true,
         },
         limits: limits(r),
         send: send(r),
