@@ -254,7 +254,7 @@ fn resume_ids(layout: &Layout, live: &Db, node: u16) -> Result<IdGen, Error> {
     let mut ids = IdGen::new(node);
     for sql in [
         "SELECT MAX(id) FROM requests",
-        "SELECT MAX(first + count) FROM runs",
+        "SELECT MAX(first + count) FROM runs WHERE first = (SELECT MAX(first) FROM runs)",
         "SELECT MAX(id) FROM claims",
         "SELECT MAX(id) FROM accounts",
         "SELECT MAX(id) FROM api_keys",

@@ -42,5 +42,9 @@ mod once;
 mod processes;
 #[path = "laws/recovery.rs"]
 mod recovery;
+#[path = "laws/schemas.rs"]
+mod schemas;
 #[path = "laws/search.rs"]
 mod search;
+#[path = "laws/trips.rs"]
+mod trips;

@@ -87,6 +87,9 @@ pub(crate) fn stage(tx: &mut Tx<'_>, stage: &Stage) -> Result<Staged, Error> {
 }
 
 fn write_contents(tx: &mut Tx<'_>, day: Day, stage: &Stage) -> Result<(), Error> {
+    if stage.contents.is_empty() {
+        return Ok(());
+    }
     let db = tx.day(day)?;
     let there: i64 = db
         .prepare_cached("SELECT COUNT(*) FROM contents WHERE request = ? AND no = 1")?

@@ -186,7 +186,7 @@ fn newest_id(db: &Db) -> Result<Option<i64>, Error> {
     let mut newest = None;
     for sql in [
         "SELECT MAX(id) FROM requests",
-        "SELECT MAX(first + count) FROM runs",
+        "SELECT MAX(first + count) FROM runs WHERE first = (SELECT MAX(first) FROM runs)",
         "SELECT MAX(id) FROM claims",
         "SELECT MAX(id) FROM messages",
         "SELECT MAX(id) FROM accounts",

@@ -1,6 +1,7 @@
 //! Connections that break anywhere: nothing half done, the truth told, and the store goes on.
 
 mod commits;
+mod plans;
 mod points;
 mod proxy;
 mod restarts;

@@ -1,5 +1,6 @@
 //! A way to the server that breaks where a law wants it: at a byte, or around a commit.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,6 +13,8 @@ use tokio::sync::{Notify, watch};
 
 /// A packet's payload begins with it where it is a statement as text.
 const COM_QUERY: u8 = 3;
+/// The same of a statement that is prepared.
+const COM_STMT_PREPARE: u8 = 0x16;
 
 /// Where the next connection breaks, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,7 @@ struct Shared {
     down_after: AtomicBool,
     cuts: AtomicU64,
     released: Notify,
+    prepared: Mutex<BTreeSet<String>>,
 }
 
 /// The way.
@@ -57,6 +61,7 @@ impl Proxy {
             down_after: AtomicBool::new(false),
             cuts: AtomicU64::new(0),
             released: Notify::new(),
+            prepared: Mutex::default(),
         });
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (tell, port) = std::sync::mpsc::channel();
@@ -99,6 +104,11 @@ impl Proxy {
     /// Connections that broke where they had to.
     pub fn cuts(&self) -> u64 {
         self.shared.cuts.load(Ordering::Relaxed)
+    }
+
+    /// Every statement that was prepared so far.
+    pub fn prepared(&self) -> BTreeSet<String> {
+        self.shared.prepared.lock().unwrap().clone()
     }
 
     /// Lets a late commit through.
@@ -210,6 +220,9 @@ impl Way {
             self.in_transaction.store(true, Ordering::Relaxed);
             self.sent.store(0, Ordering::Relaxed);
             self.answered.store(0, Ordering::Relaxed);
+        }
+        if command == Some(COM_STMT_PREPARE) {
+            self.shared.prepared.lock().unwrap().insert(String::from_utf8_lossy(said).into_owned());
         }
     }
 

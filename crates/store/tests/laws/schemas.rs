@@ -1,0 +1,70 @@
+//! The two engines have the same tables and columns, but for what only files need.
+
+use std::collections::BTreeMap;
+
+use bongsu_domain::Clock;
+
+use crate::ground::{MORE_TABLES, TABLES};
+use crate::house::house;
+
+/// Tables of files alone: what a live file books from the files of days, which a database has in one transaction.
+const ONLY_FILES: [&str; 2] = ["booked", "settles"];
+
+/// Columns of each table in their order: name, and whether it may be missing.
+type Schema = BTreeMap<String, Vec<(String, bool)>>;
+
+fn of_file(path: &std::path::Path, schema: &mut Schema) {
+    let db = rusqlite::Connection::open(path).unwrap();
+    let mut columns = db
+        .prepare(
+            "SELECT m.name, c.name, c.\"notnull\", c.pk FROM sqlite_schema AS m, pragma_table_info(m.name) AS c
+               WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' ORDER BY m.name, c.cid",
+        )
+        .unwrap();
+    let mut rows = columns.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let (table, column): (String, String) = (row.get(0).unwrap(), row.get(1).unwrap());
+        let (not_null, key): (bool, i64) = (row.get(2).unwrap(), row.get(3).unwrap());
+        schema.entry(table).or_default().push((column, !not_null && key == 0));
+    }
+}
+
+#[tokio::test]
+async fn files_and_databases_have_the_same_tables_and_columns() {
+    let house = house();
+    let dir = tempfile::tempdir().unwrap();
+    let files = bongsu_store::Store::open(bongsu_store::Options::new(dir.path(), house.clock.clone())).unwrap();
+    let account = bongsu_store::accounts::create(&files, "가게").await.unwrap().id;
+    let answer = Box::new(|_| (202, Vec::new()));
+    // A free message makes the file of its day.
+    files.accept_one(account, bongsu_domain::Lane::Bulk, crate::house::sms(0), None, answer).await.unwrap().unwrap();
+    files.close();
+    let mut of_files = Schema::new();
+    of_file(&dir.path().join("live.db"), &mut of_files);
+    of_file(&dir.path().join(format!("day-{}.db", house.clock.now().kst_day())), &mut of_files);
+    let of_database = house.store.read(|reader| {
+        let mut columns = reader.live.prepare_cached(
+            "SELECT table_name, column_name, is_nullable FROM information_schema.columns
+               WHERE table_schema = DATABASE() ORDER BY table_name, ordinal_position",
+        )?;
+        let rows = columns.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get::<String>(2)? == "YES")))?;
+        let mut schema = Schema::new();
+        for row in rows {
+            let (table, column, nullable): (String, String, bool) = row?;
+            schema.entry(table).or_default().push((column, nullable));
+        }
+        Ok(schema)
+    });
+    let of_database = of_database.await.unwrap();
+    let own: Vec<String> = of_database.keys().filter(|table| *table != "schema_steps").cloned().collect();
+    let mut emptied: Vec<&str> = TABLES.iter().chain(&MORE_TABLES).copied().collect();
+    emptied.sort_unstable();
+    assert_eq!(own, emptied, "laws empty every table");
+    for table in ONLY_FILES {
+        assert!(of_files.remove(table).is_some(), "{table} is gone from the files");
+    }
+    for (table, columns) in &of_files {
+        assert_eq!(of_database.get(table), Some(columns), "{table}");
+    }
+    assert_eq!(of_database.keys().collect::<Vec<_>>(), of_files.keys().collect::<Vec<_>>());
+}
