@@ -142,6 +142,7 @@ mod tests {
             "xtask kill --cluster --redis dead",
             "xtask kill --cluster --pairs 1000",
             "xtask bench send --mode batch --messages 1000000 --history 10000000 --reuse data/history --out out.json",
+            "xtask bench send --mode batch --cluster --dispatchers 1,2 --messages 1000000",
             "xtask bench send --mode lanes --rate 50 --seconds 60",
         ] {
             let parsed = Arguments::try_parse_from(line.split(' '));

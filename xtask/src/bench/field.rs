@@ -22,6 +22,20 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Says in a data directory how many rows of history it has.
 const HISTORY_MARK: &str = "bench-history";
 
+/// Where a load goes, and who tells what became of it.
+pub trait Site {
+    /// The product and this task runner.
+    fn programs(&self) -> &Programs;
+    /// Where logs are written.
+    fn directory(&self) -> &Path;
+    /// `host:port` that takes the messages.
+    fn address(&self) -> String;
+    /// Messages with a final result so far, of one lane or of all.
+    async fn finals(&self, lane: Option<&str>) -> Result<u64>;
+    /// A look at all processes.
+    async fn look(&self) -> Result<Look>;
+}
+
 /// Everything that a mode needs.
 #[derive(Debug)]
 pub struct Field {
@@ -91,24 +105,6 @@ impl Field {
         Ok(Metrics::parse(&text))
     }
 
-    /// Messages with a final result since the server started, of one lane or of all.
-    pub async fn finals(&self, lane: Option<&str>) -> Result<u64> {
-        let wanted: Vec<(&str, &str)> = lane.iter().map(|lane| ("lane", *lane)).collect();
-        Ok(self.metrics().await?.sum("bongsu_final_total", &wanted).unwrap_or(0.0) as u64)
-    }
-
-    /// A look at all processes.
-    pub async fn look(&self) -> Result<Look> {
-        let metrics = self.metrics().await?;
-        Ok(Look {
-            metrics,
-            server_cpu_us: process::cpu_us(self.server.process.pid()).context("the server is gone")?,
-            simulator_cpu_us: process::cpu_us(self.sim.process.pid()).context("the simulator is gone")?,
-            disk: disk_bytes(&self.server_options.data),
-            relays: self.sim.totals().await?,
-        })
-    }
-
     /// Memory of the server now, MiB.
     pub fn rss(&self) -> Option<f64> {
         process::memory(self.server.process.pid()).map(|m| m.rss)
@@ -134,6 +130,36 @@ impl Field {
         self.server.stop().await?;
         self.sim.process.kill().await?;
         std::fs::remove_dir_all(&self.directory).context("cannot remove the scratch directory")
+    }
+}
+
+impl Site for Field {
+    fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn address(&self) -> String {
+        self.server.address.clone()
+    }
+
+    async fn finals(&self, lane: Option<&str>) -> Result<u64> {
+        let wanted: Vec<(&str, &str)> = lane.iter().map(|lane| ("lane", *lane)).collect();
+        Ok(self.metrics().await?.sum("bongsu_final_total", &wanted).unwrap_or(0.0) as u64)
+    }
+
+    async fn look(&self) -> Result<Look> {
+        let metrics = self.metrics().await?;
+        Ok(Look {
+            metrics,
+            server_cpu_us: process::cpu_us(self.server.process.pid()).context("the server is gone")?,
+            simulator_cpu_us: process::cpu_us(self.sim.process.pid()).context("the simulator is gone")?,
+            disk: disk_bytes(&self.server_options.data),
+            relays: self.sim.totals().await?,
+        })
     }
 }
 
@@ -164,7 +190,8 @@ fn preload(programs: &Programs, data: &Path, rows: u64) -> Result<()> {
     std::fs::write(&mark, rows.to_string()).with_context(|| format!("cannot write {}", mark.display()))
 }
 
-fn write_script(options: &Options, directory: &Path, relays: &[&str]) -> Result<PathBuf> {
+/// The behaviour of the relays: everything is delivered.
+pub fn write_script(options: &Options, directory: &Path, relays: &[&str]) -> Result<PathBuf> {
     let behaviour =
         json!({ "codes": { "DELIVRD": 1.0 }, "delayMs": options.delay_ms, "latencyMs": options.latency_ms });
     let relays: serde_json::Map<_, _> = relays.iter().map(|name| ((*name).to_owned(), behaviour.clone())).collect();

@@ -32,7 +32,11 @@ const fn gate(
     Gate { mode, field, unit, gate, goal, good }
 }
 
-const GATES: [Gate; 7] = [
+/// A mode of its own here: another store with gates of its own.
+const CLUSTER: &str = "cluster";
+
+const GATES: [Gate; 8] = [
+    gate(CLUSTER, "/finalPerS", "messages/s", 5_000.0, None, Good::High),
     gate("batch", "/finalPerS", "messages/s", 20_000.0, Some(50_000.0), Good::High),
     gate("single", "/finalPerS", "messages/s", 8_000.0, Some(15_000.0), Good::High),
     gate("lanes", "/latencyMs/acceptToSubmit/auth/p99", "ms", 50.0, None, Good::Low),
@@ -41,6 +45,14 @@ const GATES: [Gate; 7] = [
     gate("start", "/rssMib/idle", "MiB", 60_000_000.0 / 1_048_576.0, None, Good::Low),
     gate("any", "/lost", "messages", 0.0, None, Good::Low),
 ];
+/// Two dispatch processes against one.
+const RATIOS: [Gate; 3] = [
+    gate(CLUSTER, "/finalPerS", "of the rate", 0.95, None, Good::High),
+    gate(CLUSTER, "/cpuUsPerMessage", "of the CPU", 1.15, None, Good::Low),
+    gate(CLUSTER, "/roundTripsPerMessage", "of the round trips", 1.15, None, Good::Low),
+];
+/// What each of two dispatch processes sends.
+const SHARE: std::ops::RangeInclusive<f64> = 0.35..=0.65;
 /// What a million waiting messages may need more than ten thousand, MiB.
 const WAITING_MORE_MIB: f64 = 64.0;
 
@@ -72,8 +84,9 @@ const SHOWN: [(&str, &str); 22] = [
 
 /// The table.
 pub fn table(document: &Value) -> String {
-    let mode = document["mode"].as_str().unwrap_or_default();
-    let mut text = format!("bench send --mode {mode} ({})\n", document["cpu"].as_str().unwrap_or_default());
+    let named = document["mode"].as_str().unwrap_or_default();
+    let mut text = format!("bench send --mode {named} ({})\n", document["cpu"].as_str().unwrap_or_default());
+    let mode = if document["cluster"].is_object() { CLUSTER } else { named };
     for (name, field) in SHOWN {
         if let Some(value) = document.pointer(field).and_then(Value::as_f64) {
             let _ = writeln!(text, "  {name:<26} {value:>14}");
@@ -84,11 +97,49 @@ pub fn table(document: &Value) -> String {
             let _ = writeln!(text, "  {}", verdict(gate, value));
         }
     }
+    text.push_str(&cluster(&document["cluster"]));
     let waiting = |field| document.pointer(field).and_then(Value::as_f64);
     if let (Some(few), Some(many)) = (waiting("/rssMib/waiting10k"), waiting("/rssMib/waiting1m")) {
         let gate = gate("all-down", "1,000,000 waiting − 10,000 waiting", "MiB", WAITING_MORE_MIB, None, Good::Low);
         let _ = writeln!(text, "  10,000 waiting {few} MiB, 1,000,000 waiting {many} MiB");
         let _ = writeln!(text, "  {}", verdict(&gate, many - few));
+    }
+    text
+}
+
+/// What only a cluster tells.
+fn cluster(cluster: &Value) -> String {
+    let mut text = String::new();
+    let several = cluster["dispatchers"].as_u64().is_some_and(|count| count > 1);
+    for (name, share) in cluster["sends"].as_object().into_iter().flatten() {
+        let share = share.as_f64().unwrap_or(0.0);
+        let word = if !several || SHARE.contains(&share) { "ok  " } else { "MISS" };
+        let _ = writeln!(text, "  {word} {name} sends {:.0} %", share * 100.0);
+    }
+    for kind in ["processes", "services"] {
+        for (name, us) in cluster["cpuUsPerMessage"][kind].as_object().into_iter().flatten() {
+            let _ = writeln!(text, "  {:<26} {us:>14}", format!("CPU µs/message: {name}"));
+        }
+    }
+    for (name, field) in [("round trips/message", "roundTripsPerMessage"), ("transactions again", "transactionsAgain")]
+    {
+        if let Some(value) = cluster[field].as_f64() {
+            let _ = writeln!(text, "  {name:<26} {value:>14}");
+        }
+    }
+    text
+}
+
+/// How several dispatch processes stand to one.
+pub fn ratios(document: &Value) -> String {
+    let mut text = String::new();
+    for ratios in document["ratios"].as_array().into_iter().flatten() {
+        let _ = writeln!(text, "{} dispatch processes, against the first measurement", ratios["dispatchers"]);
+        for gate in &RATIOS {
+            if let Some(value) = ratios.pointer(gate.field).and_then(Value::as_f64) {
+                let _ = writeln!(text, "  {}", verdict(gate, value));
+            }
+        }
     }
     text
 }
@@ -124,6 +175,17 @@ mod tests {
     fn waiting_memory_is_a_difference() {
         let text = table(&json!({"mode": "all-down", "rssMib": {"waiting10k": 100.0, "waiting1m": 150.0}}));
         assert!(text.contains("ok   1,000,000 waiting − 10,000 waiting 50.00 MiB"), "{text}");
+    }
+
+    #[test]
+    fn a_cluster_has_gates_of_its_own() {
+        let sends = json!({"dispatch-1": 0.7, "dispatch-2": 0.3});
+        let text =
+            table(&json!({"mode": "batch", "finalPerS": 6_000.0, "cluster": {"dispatchers": 2, "sends": sends}}));
+        assert!(text.contains("ok   /finalPerS 6000.00"), "{text}");
+        assert!(text.contains("MISS dispatch-1 sends 70 %") && text.contains("MISS dispatch-2 sends 30 %"), "{text}");
+        let text = ratios(&json!({"ratios": [{"dispatchers": 2, "finalPerS": 0.9, "cpuUsPerMessage": 1.1}]}));
+        assert!(text.contains("MISS /finalPerS 0.90") && text.contains("ok   /cpuUsPerMessage 1.10"), "{text}");
     }
 
     #[test]

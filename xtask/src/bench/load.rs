@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::process::{Child, Command};
 
 use super::Options;
-use super::field::{Field, Look};
+use super::field::{Look, Site};
 use super::report::{CpuUs, Report};
 use crate::loadgen::{self, Mode, Sample};
 use crate::world::Member;
@@ -47,18 +47,18 @@ pub struct Outcome {
 
 impl Load {
     /// Starts the generator as a process of its own.
-    pub fn start(&self, field: &Field, member: &Member, options: &Options) -> Result<Child> {
+    pub fn start(&self, site: &impl Site, member: &Member, options: &Options) -> Result<Child> {
         let mode = if self.mode == Mode::Single { "single" } else { "batch" };
         let sample = match self.sample {
             Sample::Short => "short",
             Sample::Long => "long",
             Sample::Mixed => "mixed",
         };
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(field.directory.join("loadgen.log"))?;
-        let mut command = Command::new(&field.programs.xtask);
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(site.directory().join("loadgen.log"))?;
+        let mut command = Command::new(&site.programs().xtask);
         command
             .args(["loadgen", "--mode", mode, "--lane", self.lane, "--sample", sample])
-            .args(["--url", &format!("http://{}", field.server.address), "--from", &member.from])
+            .args(["--url", &format!("http://{}", site.address()), "--from", &member.from])
             .args(["--rows", &options.rows.to_string(), "--rate", &self.rate.to_string()])
             .args(["--messages", &self.messages.to_string(), "--seconds", &self.seconds.to_string()])
             .args(["--connections", &self.connections.to_string(), "--first", &self.first.to_string()])
@@ -80,15 +80,15 @@ impl Load {
     /// far, to make things happen in the middle.
     pub async fn play(
         &self,
-        field: &Field,
+        site: &impl Site,
         member: &Member,
         options: &Options,
         mut event: impl AsyncFnMut(u64) -> Result<()>,
     ) -> Result<Outcome> {
-        let before = field.look().await?;
-        let base = field.finals(Some(self.lane)).await?;
+        let before = site.look().await?;
+        let base = site.finals(Some(self.lane)).await?;
         let begin = Instant::now();
-        let mut child = Some(self.start(field, member, options)?);
+        let mut child = Some(self.start(site, member, options)?);
         let mut sent = None;
         let (mut finals, mut last_new, mut last_line) = (0, begin, begin);
         loop {
@@ -102,7 +102,7 @@ impl Load {
                     None => child = Some(running),
                 }
             }
-            let now = field.finals(Some(self.lane)).await?.saturating_sub(base);
+            let now = site.finals(Some(self.lane)).await?.saturating_sub(base);
             if now > finals {
                 (finals, last_new) = (now, Instant::now());
             }
@@ -118,7 +118,7 @@ impl Load {
             }
         }
         let seconds = last_new.duration_since(begin).as_secs_f64();
-        let after = field.look().await?;
+        let after = site.look().await?;
         let sent = sent.context("the generator reported nothing")?;
         Ok(Outcome { sent, finals, seconds, before, after })
     }

@@ -25,6 +25,11 @@ impl Metrics {
         Self(text.lines().filter_map(sample).collect())
     }
 
+    /// The lines of several processes as if they were of one.
+    pub fn together(all: impl IntoIterator<Item = Self>) -> Self {
+        Self(all.into_iter().flat_map(|metrics| metrics.0).collect())
+    }
+
     fn matching<'a>(&'a self, name: &'a str, wanted: Wanted<'a>) -> impl Iterator<Item = &'a Sample> {
         self.0.iter().filter(move |s| {
             s.name == name && wanted.iter().all(|(key, value)| s.labels.get(*key).is_some_and(|v| v == value))
@@ -162,6 +167,12 @@ h_bucket{lane="bulk",le="0.001"} 7
 h_bucket{lane="bulk",le="+Inf"} 7
 h_sum{lane="auth"} 0.3
 "#;
+
+    #[test]
+    fn two_processes_count_together() {
+        let both = Metrics::together([Metrics::parse(TEXT), Metrics::parse(TEXT)]);
+        assert_eq!(both.sum("bongsu_commits_total", &[]), Some(24.0));
+    }
 
     #[test]
     fn sums() {

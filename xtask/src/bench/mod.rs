@@ -3,6 +3,7 @@
 //! Generator, server and simulated relays are three processes. Nothing is pinned to a core. The server's own numbers come
 //! from its `/metrics`, CPU and memory from the kernel.
 
+mod cluster;
 mod field;
 mod gates;
 mod load;
@@ -93,6 +94,15 @@ pub struct Options {
     /// Send an Idempotency-Key with each request.
     #[arg(long)]
     pub idempotency: bool,
+    /// Over one api process and dispatch processes on MariaDB, instead of one process over files; with --mode batch.
+    #[arg(long)]
+    pub cluster: bool,
+    /// With --cluster: dispatch processes; of several numbers, each is measured and compared with the first.
+    #[arg(long, requires = "cluster", value_delimiter = ',', default_values_t = [1], value_parser = clap::value_parser!(u16).range(1..=9))]
+    pub dispatchers: Vec<u16>,
+    /// With --cluster: use the build of `cargo test`, to try the bench itself.
+    #[arg(long, requires = "cluster")]
+    pub dev: bool,
     /// Environment of the server, NAME=VALUE; repeat for more.
     #[arg(long = "server-env", value_name = "NAME=VALUE")]
     pub server_env: Vec<String>,
@@ -100,9 +110,15 @@ pub struct Options {
 
 /// Measures, shows a table on stderr, gives the JSON.
 pub async fn run(options: Options) -> Result<ExitCode> {
-    let report = modes::measure(&options).await?;
-    let document = report.document();
-    eprintln!("\n{}", gates::table(&document));
+    let document = if options.cluster {
+        let document = cluster::document(&cluster::measure(&options).await?);
+        eprint!("{}", gates::ratios(&document));
+        document
+    } else {
+        let document = modes::measure(&options).await?.document();
+        eprintln!("\n{}", gates::table(&document));
+        document
+    };
     let text = format!("{document:#}\n");
     match &options.out {
         Some(file) => std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?,
@@ -132,6 +148,9 @@ impl Options {
             sample: None,
             template: false,
             idempotency: false,
+            cluster: false,
+            dispatchers: vec![1],
+            dev: false,
             server_env: Vec::new(),
         }
     }

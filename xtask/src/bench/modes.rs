@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::field::Field;
+use super::field::{Field, Site as _};
 use super::load::{Load, first_ordinal};
 use super::report::Report;
 use super::{Mode, Options, search};
@@ -15,7 +15,7 @@ use crate::process;
 use crate::world::Server;
 
 /// Relays that do not limit anything.
-const FAST: u32 = 100_000;
+pub const FAST: u32 = 100_000;
 /// Rate of each relay in `lanes`.
 const SLOW: u32 = 1_000;
 /// Messages of another account in `lanes`, and those that wait in `all-down`.
@@ -42,7 +42,7 @@ pub async fn measure(options: &Options) -> Result<Report> {
 }
 
 /// The load of a mode, with the defaults that the options do not name.
-fn load(options: &Options) -> Load {
+pub fn load(options: &Options) -> Load {
     let (mode, messages, seconds, rate, connections, lane, sample) = match options.mode {
         Mode::Single => (loadgen::Mode::Single, 300_000, 0.0, 0.0, 256, "realtime", Sample::Short),
         Mode::Long => (loadgen::Mode::Single, 0, 600.0, 4_000.0, 256, "realtime", Sample::Mixed),

@@ -60,6 +60,8 @@ pub struct Report {
     pub measured_seconds: Option<f64>,
     pub shares: BTreeMap<String, f64>,
     pub errors: Option<Value>,
+    /// What only a cluster tells.
+    pub cluster: Option<Value>,
 }
 
 impl Report {
@@ -103,6 +105,7 @@ impl Report {
             measured_seconds: None,
             shares: BTreeMap::new(),
             errors: None,
+            cluster: None,
         }
     }
 
@@ -151,6 +154,7 @@ impl Report {
             "measuredSeconds": rounded(self.measured_seconds),
             "shares": if self.shares.is_empty() { Value::Null } else { json!(self.shares) },
             "errors": self.errors,
+            "cluster": self.cluster,
         })
     }
 }

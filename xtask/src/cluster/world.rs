@@ -11,7 +11,7 @@ use super::node::Node;
 use super::plan::{Plan, Role};
 use crate::build::Programs;
 use crate::http::Api;
-use crate::process::Launch;
+use crate::process::{self, Launch};
 use crate::services::{Life, Running, Set, Which};
 use crate::world::{Member, Setup, Sim, set_up};
 
@@ -94,18 +94,24 @@ impl Cluster {
         let seat = self.options.plan.seats[seat].clone();
         let data = self.data(&seat.name);
         std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
-        let words = [
+        let address = SocketAddr::from(([127, 0, 0, 1], seat.port)).to_string();
+        let mut environment = self.environment.clone();
+        let mut words = vec![
             self.options.programs.bongsu.display().to_string(),
             "serve".into(),
             "--roles".into(),
             seat.role.name().into(),
             "--data".into(),
             data.display().to_string(),
-            "--listen".into(),
-            SocketAddr::from(([127, 0, 0, 1], seat.port)).to_string(),
         ];
+        if seat.role == Role::Api {
+            words.extend(["--listen".into(), address]);
+        } else {
+            // It takes no requests, but tells how it is.
+            environment.insert("BONGSU__PROBE__LISTEN".into(), address);
+        }
         let log = self.options.folder.join(format!("{}.log", seat.name));
-        Ok(Node::start(seat, Launch { command: words.into(), environment: self.environment.clone(), log }))
+        Ok(Node::start(seat, Launch { command: words, environment, log }))
     }
 
     fn data(&self, name: &str) -> PathBuf {
@@ -124,6 +130,20 @@ impl Cluster {
     /// Processes of a role.
     pub fn of(&self, role: Role) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(move |node| node.seat.role == role)
+    }
+
+    /// What a process says about itself.
+    pub async fn metrics(&self, node: &Node) -> Result<String> {
+        let api = Api { address: node.address(), key: String::new() };
+        let (status, text) = api.text("GET", "/metrics", None).await?;
+        ensure!(status == 200, "/metrics of {} answered {status}", node.seat.name);
+        Ok(text)
+    }
+
+    /// CPU time that a service has used, microseconds; `None` when it is down.
+    pub async fn service_cpu_us(&self, which: Which) -> Option<u64> {
+        let daemon = self.services.set.look(which).await.daemon?;
+        process::cpu_us(daemon.pid)
     }
 
     /// A directory of a process, for a command that reads the configuration of the cluster.
