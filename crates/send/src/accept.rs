@@ -24,6 +24,9 @@ use crate::types::{Answer, Batch, Draft, Finding, Idempotency, Refusal};
 
 /// The account of Bongsu's own messages; it has no key and no wallet.
 const OWN_ACCOUNT: AccountId = AccountId(1);
+/// How long a refused batch with a key waits for another process that may be accepting it, and how often it looks.
+const ELSEWHERE_MAX: Duration = Duration::from_secs(1);
+const ELSEWHERE_LOOK: Duration = Duration::from_millis(50);
 /// Slices of a batch that are staged at once.
 const STAGING_MAX: usize = 4;
 
@@ -124,6 +127,9 @@ impl Service {
             let discarded = self.discard(std::mem::take(&mut plan.slices));
             staged?;
             joined(discarded).await?;
+            if let Some(answer) = self.answered_elsewhere(key.as_ref()).await? {
+                return Ok(answer);
+            }
             return Err(Refusal::fields(code_of(&plan.findings), plan.findings));
         }
         let body = answer::batch(&plan.outcome(rows), errors_only);
@@ -152,6 +158,21 @@ impl Service {
             Err(error) => {
                 self.discard(plan.slices);
                 Err(store_refusal(error))
+            }
+        }
+    }
+
+    /// The answer that another process gives to the same request in this moment: its staged rows had the references that
+    /// these were refused for.
+    async fn answered_elsewhere(&self, key: Option<&IdempotencyKey>) -> Result<Option<Answer>, Refusal> {
+        let Some(key) = key.filter(|_| self.shared.territory.is_shared()) else { return Ok(None) };
+        let until = tokio::time::Instant::now() + ELSEWHERE_MAX;
+        loop {
+            match self.shared.store.seen(key.clone()).await.map_err(store_refusal)? {
+                Some(Seen::Answer(status, body)) => return Ok(Some(Answer { status, body, replayed: true })),
+                Some(Seen::OtherBody) => return Err(mismatch()),
+                None if tokio::time::Instant::now() >= until => return Ok(None),
+                None => tokio::time::sleep(ELSEWHERE_LOOK).await,
             }
         }
     }
@@ -403,7 +424,7 @@ pub(crate) fn store_refusal(error: bongsu_store::Error) -> Refusal {
         Kind::Unavailable | Kind::ClockBehind | Kind::Broken | Kind::InUse | Kind::Busy | Kind::Lost | Kind::Fenced => {
             Refusal {
                 retry_after,
-                ..Refusal::new(Code::StoreUnavailable, "the store cannot answer now; nothing was accepted")
+                ..Refusal::new(Code::StoreUnavailable, "the store cannot answer now; send it again, with the same Idempotency-Key if it had one")
             }
         }
         Kind::NotFound => Refusal::new(Code::NotFound, "there is no such thing in this account"),
