@@ -139,6 +139,7 @@ mod tests {
             "xtask kill --cluster --cycles 100 --seed 7 --json",
             "xtask kill --cluster --pause --json",
             "xtask kill --cluster --engines",
+            "xtask kill --cluster --short --seed 3",
             "xtask kill --cluster --redis dead",
             "xtask kill --cluster --pairs 1000",
             "xtask bench send --mode batch --messages 1000000 --history 10000000 --reuse data/history --out out.json",

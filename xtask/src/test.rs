@@ -37,6 +37,7 @@ pub async fn run(options: &Options) -> Result<ExitCode> {
         asked = interrupted() => {
             asked?;
             eprintln!("\ninterrupted; stopping …");
+            kill::cluster::leave_nothing().await?;
             None
         }
     };
@@ -67,6 +68,7 @@ async fn steps(options: &Options) -> Vec<Step> {
         for (name, cycles, power_cut, pause) in KILLS {
             steps.push(kill_step(name, cycles, power_cut, pause).await);
         }
+        steps.push(cluster_step().await);
     }
     steps
 }
@@ -185,20 +187,34 @@ async fn kill_step(name: &str, cycles: u32, power_cut: bool, pause: bool) -> Ste
         pairs: None,
         redis: kill::cluster::Redis::Up,
         rate: 0.0,
+        short: false,
         json: true,
         dev: true,
         script: None,
         keep: false,
     };
-    let outcome = kill::play(&options).await.map(|outcome| {
-        println!("{}", outcome.document["audit"]);
-        if outcome.clean {
-            // Best effort: what stays behind lies below the build directory.
-            let _ = std::fs::remove_dir_all(&outcome.directory);
-        } else {
-            println!("audit not clean; data and logs: {}", outcome.directory.display());
-        }
-        Tally { passed: u64::from(outcome.clean), failed: u64::from(!outcome.clean) }
-    });
+    let outcome = kill::play(&options).await.map(|outcome| judge(&outcome));
     end(&name, start.elapsed(), outcome)
+}
+
+async fn cluster_step() -> Step {
+    let name = "kill: cluster";
+    begin(name);
+    let start = Instant::now();
+    let outcome = kill::cluster::play(&kill::cluster::Options::short(KILL_SEED)).await;
+    end(name, start.elapsed(), outcome.map(|outcome| judge(&outcome)))
+}
+
+fn judge(outcome: &kill::Outcome) -> Tally {
+    println!("{}", outcome.document["audit"]);
+    for violation in outcome.document["violations"].as_array().into_iter().flatten() {
+        println!("{violation}");
+    }
+    if outcome.clean {
+        // Best effort: what stays behind lies below the build directory.
+        let _ = std::fs::remove_dir_all(&outcome.directory);
+    } else {
+        println!("not clean; data and logs: {}", outcome.directory.display());
+    }
+    Tally { passed: u64::from(outcome.clean), failed: u64::from(!outcome.clean) }
 }

@@ -164,6 +164,7 @@ async fn measure_in(options: &Options, dispatchers: u16, directory: &Path) -> Re
         environment,
         lease_s: LEASE_S,
         without_redis: false,
+        has_replica: false,
     };
     let cluster = Cluster::start(world).await?;
     let relay = Relay { rate_per_s: modes::FAST, window: options.window, binds: options.binds };
@@ -173,8 +174,7 @@ async fn measure_in(options: &Options, dispatchers: u16, directory: &Path) -> Re
     let field = Field { cluster, programs, directory: directory.to_path_buf() };
     field.wait_until_spread().await?;
     let mut report = Report::new(options, modes::FAST, &setup.ratio());
-    report.conditions["durability"] =
-        json!("MariaDB, innodb_flush_log_at_trx_commit=1, sync_binlog=1, with a replica beside it");
+    report.conditions["durability"] = json!("MariaDB, innodb_flush_log_at_trx_commit=1, sync_binlog=1, no replica");
     report.conditions["pinned"] = json!("nothing; all processes and the database share all cores");
     play(options, &field, &member, &mut report).await?;
     field.cluster.stop().await?;

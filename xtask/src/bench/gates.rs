@@ -118,7 +118,7 @@ fn cluster(cluster: &Value) -> String {
     }
     for kind in ["processes", "services"] {
         for (name, us) in cluster["cpuUsPerMessage"][kind].as_object().into_iter().flatten() {
-            let _ = writeln!(text, "  {:<26} {us:>14}", format!("CPU µs/message: {name}"));
+            let _ = writeln!(text, "  {:<26} {us:>14}", format!("CPU µs: {name}"));
         }
     }
     for (name, field) in [("round trips/message", "roundTripsPerMessage"), ("transactions again", "transactionsAgain")]
@@ -153,7 +153,9 @@ fn verdict(gate: &Gate, value: f64) -> String {
     let ratio = if gate.gate > 0.0 { format!(", {:.2} of it", value / gate.gate) } else { String::new() };
     let goal = gate.goal.map(|goal| format!(" (goal {goal}, {:.2} of it)", value / goal)).unwrap_or_default();
     let sign = if gate.good == Good::High { "≥" } else { "≤" };
-    format!("{word} {} {value:.2} {}: gate {sign} {:.1}{ratio}{goal}", gate.field, gate.unit, gate.gate)
+    // Two decimals at most, and none that say nothing.
+    let wanted = (gate.gate * 100.0).round() / 100.0;
+    format!("{word} {} {value:.2} {}: gate {sign} {wanted}{ratio}{goal}", gate.field, gate.unit)
 }
 
 #[cfg(test)]
@@ -165,7 +167,7 @@ mod tests {
     fn gates_say_how_far_it_is() {
         let text = table(&json!({"mode": "batch", "finalPerS": 10_000.0, "lost": 0}));
         assert!(
-            text.contains("MISS /finalPerS 10000.00 messages/s: gate ≥ 20000.0, 0.50 of it (goal 50000, 0.20 of it)"),
+            text.contains("MISS /finalPerS 10000.00 messages/s: gate ≥ 20000, 0.50 of it (goal 50000, 0.20 of it)"),
             "{text}"
         );
         assert!(text.contains("ok   /lost"), "{text}");

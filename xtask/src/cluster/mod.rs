@@ -93,6 +93,7 @@ async fn up(dev: bool, shape: Shape) -> Result<ExitCode> {
         environment: BTreeMap::new(),
         lease_s: LEASE_S,
         without_redis: false,
+        has_replica: true,
     };
     let outcome = stay(options).await;
     // Whatever happened, the processes are gone and the services follow them.

@@ -39,6 +39,8 @@ pub struct Options {
     pub lease_s: u32,
     /// Redis is killed before anything starts.
     pub without_redis: bool,
+    /// A replica answers questions about history.
+    pub has_replica: bool,
 }
 
 /// A running cluster; its processes end when it is dropped, its services when [`take_down`] is called after that.
@@ -68,7 +70,9 @@ impl Cluster {
     /// Starts everything on a database that is made new; all processes serve when this returns.
     pub async fn start(options: Options) -> Result<Self> {
         take_down(&options.folder, false).await.context("taking down what an earlier cluster left")?;
-        let services = services(&options.folder)?.up(&Which::ALL, Life::Command).await?;
+        let wanted = Which::ALL.into_iter().filter(|which| options.has_replica || *which != Which::MariadbReplica);
+        let wanted: Vec<Which> = wanted.collect();
+        let services = services(&options.folder)?.up(&wanted, Life::Command).await?;
         services.check()?;
         if options.without_redis {
             services.set.kill9(Which::Redis).await?;
@@ -190,11 +194,11 @@ impl Cluster {
 fn environment(options: &Options, services: &Running) -> Result<BTreeMap<String, String>> {
     let url =
         |which: Which| services.url(which).map(str::to_owned).with_context(|| format!("{} is missing", which.name()));
-    let (database, replica, redis) = (url(Which::Mariadb)?, url(Which::MariadbReplica)?, url(Which::Redis)?);
+    let (database, redis) = (url(Which::Mariadb)?, url(Which::Redis)?);
+    let replica = if options.has_replica { Some(url(Which::MariadbReplica)?) } else { None };
     let own = [
         ("BONGSU__STORE__KIND", "mysql".to_owned()),
         ("BONGSU__STORE__URL", database),
-        ("BONGSU__STORE__REPLICA_URL", replica),
         ("BONGSU__CACHE__KIND", "redis".to_owned()),
         ("BONGSU__CACHE__URL", redis.clone()),
         ("BONGSU__BUS__KIND", "redis".to_owned()),
@@ -202,6 +206,7 @@ fn environment(options: &Options, services: &Running) -> Result<BTreeMap<String,
         ("BONGSU__SECURITY__KEY_FILE", options.folder.join("keys").display().to_string()),
         ("BONGSU__PROCESS__LEASE_S", options.lease_s.to_string()),
     ];
-    let own = own.map(|(name, value)| (name.to_owned(), value));
-    Ok(own.into_iter().chain(options.environment.clone()).collect())
+    let replica = replica.map(|replica| ("BONGSU__STORE__REPLICA_URL", replica));
+    let own = own.into_iter().chain(replica).map(|(name, value)| (name.to_owned(), value));
+    Ok(own.chain(options.environment.clone()).collect())
 }

@@ -49,6 +49,9 @@ pub struct Options {
     /// With --cluster: this many pairs of identical requests at two servers at once; no kills unless --cycles asks for them.
     #[arg(long, requires = "cluster", value_name = "COUNT")]
     pub pairs: Option<u32>,
+    /// With --cluster: the run of `cargo xtask test`: ten kills, a pause, a restart of each engine and 200 pairs in one world.
+    #[arg(long, requires = "cluster", conflicts_with_all = ["cycles", "pause", "engines", "pairs", "redis", "rate"])]
+    pub short: bool,
     /// With --cluster: what Redis does meanwhile.
     #[arg(long, requires = "cluster", value_enum, default_value = "up")]
     pub redis: cluster::Redis,
@@ -79,6 +82,9 @@ impl Options {
 
     /// What a run over a cluster does.
     fn cluster(&self) -> cluster::Options {
+        if self.short {
+            return cluster::Options { keep: self.keep, ..cluster::Options::short(self.seed) };
+        }
         let mut phases = Vec::new();
         if self.engines {
             phases.push(cluster::Phase::Engines(self.cycles.unwrap_or(5)));

@@ -51,7 +51,17 @@ pub struct Options {
     pub keep: bool,
 }
 
+/// The run of `cargo xtask test`, all in one world.
+const SHORT: [Phase; 4] = [Phase::Kills(10), Phase::Pauses(1), Phase::Engines(1), Phase::Pairs(200)];
+/// Messages a second of that run: what an unoptimised build on two cores takes beside everything else.
+const SHORT_RATE: f64 = 200.0;
+
 impl Options {
+    /// Everything once, with the build of `cargo test`.
+    pub fn short(seed: u64) -> Self {
+        Self { seed, phases: SHORT.into(), rate: SHORT_RATE, redis: Redis::Up, dev: true, keep: false }
+    }
+
     /// The word in the report and in the name of the folder.
     fn mode(&self) -> String {
         let phases = self.phases.iter().map(|phase| match phase {

@@ -109,6 +109,7 @@ fn world(options: &Options, programs: &Programs, directory: &Path) -> Result<Wor
         environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect(),
         lease_s: LEASE_S,
         without_redis: options.redis == Redis::Dead,
+        has_replica: true,
     })
 }
 
