@@ -83,7 +83,7 @@ async fn promises(store: &Store) -> Result<Promises, Error> {
                 let sql = "SELECT id, accepted, amount FROM requests WHERE id > ? ORDER BY id LIMIT ?";
                 let mut page = reader.live.prepare_cached(sql)?;
                 let rows = page.query_map((after, ROWS_AT_ONCE), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-                Ok(rows.collect::<Result<_, _>>()?)
+                rows.collect::<Result<_, _>>()
             })
             .await?;
         let Some((last, ..)) = rows.last() else { return Ok(sum) };
@@ -109,7 +109,7 @@ struct Moves {
 /// charged or refunded. Causes sort by time, as ids and days do.
 async fn moves(store: &Store, oldest: i64) -> Result<Moves, Error> {
     let first_run = store
-        .read(|reader| Ok(reader.live.query_row("SELECT COALESCE(MIN(first), 0) FROM runs", (), |row| row.get(0))?))
+        .read(|reader| reader.live.query_row("SELECT COALESCE(MIN(first), 0) FROM runs", (), |row| row.get(0)))
         .await?;
     let floors = [
         format!("request:{}", RequestId(oldest)),
@@ -126,7 +126,7 @@ async fn moves(store: &Store, oldest: i64) -> Result<Moves, Error> {
                 let rows = page.query_map((after, ROWS_AT_ONCE), |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
                 })?;
-                Ok(rows.collect::<Result<_, _>>()?)
+                rows.collect::<Result<_, _>>()
             })
             .await?;
         let Some((last, ..)) = rows.last() else { return Ok(sum) };
@@ -176,7 +176,7 @@ fn count_runs(reader: &mut Reader, after: i64) -> Result<(Option<i64>, Counted),
 
 fn conclude(reader: &mut Reader, sum: &Counted, promises: &Promises, moves: &Moves) -> Result<Totals, Error> {
     let live = &reader.live;
-    let number = |sql: &str| -> Result<i64, Error> { Ok(live.query_row(sql, (), |row| row.get(0))?) };
+    let number = |sql: &str| -> Result<i64, Error> { live.query_row(sql, (), |row| row.get(0)) };
     let over = |is: i64, should: i64| (is - should).max(0).unsigned_abs();
     let accepted = promises.accepted.unsigned_abs();
     let lacking_rows = accepted.saturating_sub(sum.promised) + sum.promised.saturating_sub(sum.present);

@@ -100,10 +100,9 @@ pub fn load(live: &Db, account: AccountId, channel: Channel) -> Result<Vec<(u8, 
 /// # Errors
 /// Only those of the file.
 pub fn load_state(live: &Db, account: AccountId, channel: Channel, seat: u16) -> Result<Option<Vec<u8>>, Error> {
-    Ok(live
-        .prepare_cached("SELECT state FROM distribution_state WHERE account = ? AND channel = ? AND seat = ?")?
+    live.prepare_cached("SELECT state FROM distribution_state WHERE account = ? AND channel = ? AND seat = ?")?
         .query_row(params![account.0, channel as u8, seat], |row| row.get(0))
-        .optional()?)
+        .optional()
 }
 
 /// Keeps where the distribution stands, so that small sends keep the ratio over restarts.

@@ -289,7 +289,7 @@ fn count_unrevoked(live: &Db, account: Option<AccountId>) -> Result<u32, Error> 
         Some(_) => "SELECT COUNT(*) FROM api_keys WHERE account = ? AND revoked IS NULL",
         None => "SELECT COUNT(*) FROM api_keys WHERE ? IS NULL AND account IS NULL AND revoked IS NULL",
     };
-    Ok(live.prepare_cached(sql)?.query_row([account.map(|id| id.0)], |row| row.get(0))?)
+    live.prepare_cached(sql)?.query_row([account.map(|id| id.0)], |row| row.get(0))
 }
 
 fn must_exist(live: &Db, scope: Option<AccountId>, id: KeyId) -> Result<KeyRow, Error> {

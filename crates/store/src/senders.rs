@@ -118,11 +118,10 @@ pub fn number_hash(vault: &Vault, number: &PhoneNumber) -> i64 {
 /// # Errors
 /// Only those of the file.
 pub fn active_number(live: &Db, account: AccountId, number_hash: i64) -> Result<bool, Error> {
-    Ok(live
-        .prepare_cached(
-            "SELECT 1 FROM senders WHERE account = ? AND number_hash = ? AND deleted = 0 AND state = 'active'",
-        )?
-        .exists(params![account.0, number_hash])?)
+    live.prepare_cached(
+        "SELECT 1 FROM senders WHERE account = ? AND number_hash = ? AND deleted = 0 AND state = 'active'",
+    )?
+    .exists(params![account.0, number_hash])
 }
 
 /// Registers a number: it is pending until it is verified or approved.

@@ -135,7 +135,7 @@ impl Store {
         #[cfg(feature = "mysql")]
         if let Some((node, owner)) = self.leases().map(|leases| (format!("node:{}", leases.node()), leases.owner())) {
             let sql = "UPDATE leases SET api = ? WHERE name = ? AND owner = ?";
-            let row = move |tx: &mut Tx<'_>| Ok(tx.live.execute(sql, (serves, node.as_str(), owner))?);
+            let row = move |tx: &mut Tx<'_>| tx.live.execute(sql, (serves, node.as_str(), owner));
             self.write_as(false, row).await?;
         }
         let _ = serves;

@@ -267,10 +267,9 @@ fn by_cause(live: &Db, account: AccountId, unit: Unit, cause: &str) -> Result<Op
 }
 
 fn row_of_balance(live: &Db, account: AccountId, unit: Unit) -> Result<Option<i64>, Error> {
-    Ok(live
-        .prepare_cached("SELECT amount FROM balances WHERE account = ? AND unit = ? /* lock */")?
+    live.prepare_cached("SELECT amount FROM balances WHERE account = ? AND unit = ? /* lock */")?
         .query_row(params![account.0, unit as u8], |row| row.get(0))
-        .optional()?)
+        .optional()
 }
 
 fn entry(row: &Row<'_>) -> Result<Entry, Error> {

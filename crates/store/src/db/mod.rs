@@ -23,7 +23,7 @@ pub struct Db(Engine);
 enum Engine {
     Lite(rusqlite::Connection),
     #[cfg(feature = "mysql")]
-    My(mysql::Conn),
+    My(Box<mysql::Conn>),
 }
 
 impl From<rusqlite::Connection> for Db {
@@ -35,7 +35,7 @@ impl From<rusqlite::Connection> for Db {
 #[cfg(feature = "mysql")]
 impl From<mysql::Conn> for Db {
     fn from(connection: mysql::Conn) -> Self {
-        Self(Engine::My(connection))
+        Self(Engine::My(Box::new(connection)))
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) fn change(db: &Db, statement: &str) -> Result<(), Error> {
             Ok(()) => return Ok(()),
             Err(error) if already(&error) => return Ok(()),
             Err(error) if error.kind() == Kind::Busy && tries < TRIES => {
-                std::thread::sleep(std::time::Duration::from_millis(50));
+                super::pause(std::time::Duration::from_millis(50));
             }
             Err(error) => return Err(error),
         }

@@ -17,3 +17,9 @@ pub(crate) use history::{days, drop_day, keep_partitions, orphan_slices, search}
 pub use open::{Mysql, run_on_server};
 pub(crate) use open::{open, open_reading};
 pub(crate) use replica::Replica;
+
+/// Waits on a thread of the store's own, which no runtime shares.
+#[allow(clippy::disallowed_methods, reason = "these threads have no runtime that could wait")]
+fn pause(time: std::time::Duration) {
+    std::thread::sleep(time);
+}

@@ -124,7 +124,7 @@ fn join(options: Options, my: &Mysql) -> Result<Store, Error> {
     let replica = my.replica.as_ref().map(|url| replica(my, url, &trips)).transpose()?;
     let reader = || Ok(Reader::database(connect(Some(READ_TIME_MAX))?));
     Ok(Store::new(Inner {
-        place: Place::Database { leases: Some(leases), replica, trips, address: address.clone() },
+        place: Place::Database { leases: Some(leases), replica, trips, address: Box::new(address.clone()) },
         readers: Readers::start(usize::from(my.readers), "store-reader", reader)?,
         hot: Readers::start(2, "store-dispatch", reader)?,
         inbox,
@@ -157,7 +157,7 @@ fn watch(options: Options, my: &Mysql) -> Result<Store, Error> {
     inbox.close();
     let (_, failed) = tokio::sync::watch::channel(None);
     Ok(Store::new(Inner {
-        place: Place::Database { leases: None, replica: None, trips, address: address.clone() },
+        place: Place::Database { leases: None, replica: None, trips, address: Box::new(address.clone()) },
         readers: Readers::start(2, "store-reader", reader)?,
         hot: Readers::start(1, "store-reader", reader)?,
         inbox,

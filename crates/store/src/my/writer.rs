@@ -104,9 +104,9 @@ impl Writer {
                             busy += 1;
                             group.drop_answered();
                             self.metrics.again();
-                            std::thread::sleep(AGAIN * busy);
+                            super::pause(AGAIN * busy);
                         }
-                        Kind::Lost if started.elapsed() < LOST_MAX => std::thread::sleep(Duration::from_millis(50)),
+                        Kind::Lost if started.elapsed() < LOST_MAX => super::pause(Duration::from_millis(50)),
                         Kind::Lost => {
                             // Who waits behind it has waited as long, and would wait as long again for each group.
                             self.inbox.refuse_waiting(&away());
@@ -196,7 +196,7 @@ impl Writer {
                 Ok(Some(_)) => return Err(Error::new(Kind::Busy, "the transaction was lost with its connection")),
                 Ok(None) => return Err(fenced()),
                 Err(_) if self.inbox.is_closed() => return Err(error),
-                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+                Err(_) => super::pause(Duration::from_millis(50)),
             }
             if started.elapsed() > LOST_MAX {
                 group.answer_singles(&away());

@@ -34,10 +34,8 @@ async fn relays_are_rows_with_numbers_of_their_own() {
     let row = relays::by_name(&store, "lgu").await.unwrap();
     assert_eq!(row.password.expose(), "s3cret!");
     assert!(!format!("{row:?}").contains("s3cret!"));
-    let sealed: Vec<u8> = store
-        .read(|r| Ok(r.live.query_row("SELECT password_sealed FROM relays", (), |row| row.get(0))?))
-        .await
-        .unwrap();
+    let sealed: Vec<u8> =
+        store.read(|r| r.live.query_row("SELECT password_sealed FROM relays", (), |row| row.get(0))).await.unwrap();
     assert!(!sealed.windows(7).any(|part| part == b"s3cret!"));
 
     let changes = json!({"coding": "ucs2", "long": "udh", "responseIdHex": true});

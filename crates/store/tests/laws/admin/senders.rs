@@ -133,7 +133,7 @@ async fn the_sign_up_number_stays_and_an_operator_may_approve() {
     assert_eq!(senders::delete(&store, None, row.id).await.unwrap_err().kind(), Kind::Conflict("protected"));
 
     let sealed: Vec<u8> =
-        store.read(|r| Ok(r.live.query_row("SELECT number_sealed FROM senders", (), |row| row.get(0))?)).await.unwrap();
+        store.read(|r| r.live.query_row("SELECT number_sealed FROM senders", (), |row| row.get(0))).await.unwrap();
     assert!(!sealed.windows(4).any(|part| part == b"1588"), "numbers are sealed at rest");
     let nobody = senders::register(&store, AccountId(3), number("15881588"), false).await.unwrap_err();
     assert_eq!(nobody.kind(), Kind::NotFound);

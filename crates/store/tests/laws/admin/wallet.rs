@@ -108,8 +108,11 @@ async fn a_mismatch_of_balance_and_entries_is_found() {
 /// What is done to a balance: charge, credit or refund, an amount, the number of its cause, a unit.
 type Step = (u8, i64, u8, usize);
 
-/// What each step came to, with the balances after it.
-fn run(live: &Db, steps: &[Step]) -> Result<Vec<(Option<Kind>, [i64; 3])>, Error> {
+/// What a step came to, and the balances after it.
+type Outcome = (Option<Kind>, [i64; 3]);
+
+/// What each step came to.
+fn run(live: &Db, steps: &[Step]) -> Result<Vec<Outcome>, Error> {
     let account = AccountId(7);
     let mut outcomes = Vec::new();
     for (at, step) in steps.iter().enumerate() {
@@ -132,7 +135,7 @@ fn cause((what, _, cause, _): Step) -> String {
 }
 
 /// What it should come to.
-fn expected(steps: &[Step]) -> Vec<(Option<Kind>, [i64; 3])> {
+fn expected(steps: &[Step]) -> Vec<Outcome> {
     let mut moved = std::collections::HashMap::new();
     let mut balances = [0i64; 3];
     let mut outcomes = Vec::new();

@@ -1,0 +1,185 @@
+//! What dispatchers read and write: waiting runs, claims, results, and what receipts belong to.
+
+use std::sync::Arc;
+
+use bongsu_domain::{AccountId, Lane, Timestamp};
+
+use super::Store;
+use crate::changes::{self, Change};
+use crate::claims::{self, Claim, Due, ShareState, Taken};
+use crate::error::Error;
+use crate::lookup::{self, StoredOrphan, UnknownRow};
+use crate::query::{self, Loaded};
+use crate::readers::Reader;
+use crate::recovery::{self, Policy};
+use crate::rows::Run;
+
+impl Store {
+    /// Writes claims; each holds or not by itself.
+    ///
+    /// # Errors
+    /// As for [`Store::write`].
+    pub async fn claim(&self, urgent: bool, claims: Vec<Claim>, states: Vec<ShareState>) -> Result<Vec<Taken>, Error> {
+        let taken = self.write_as(urgent, move |tx| claims::write(tx, &claims, &states)).await;
+        crate::faults::point("after-claim");
+        taken
+    }
+
+    /// Writes what happened to attempts.
+    ///
+    /// # Errors
+    /// As for [`Store::write`].
+    pub async fn apply(&self, changes: Vec<Change>) -> Result<Vec<bool>, Error> {
+        self.write_as(false, move |tx| changes::apply(tx, &changes)).await
+    }
+
+    /// Waiting runs of a lane and account above an id, oldest first.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn waiting_runs(
+        &self,
+        lane: Lane,
+        account: AccountId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Run>, Error> {
+        self.inner.hot.read(move |reader| claims::waiting_runs(&reader.live, lane, account, after, limit)).await
+    }
+
+    /// Accounts with waiting runs in a lane, above `after`.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn waiting_accounts(&self, lane: Lane, after: AccountId, limit: u32) -> Result<Vec<AccountId>, Error> {
+        self.inner.hot.read(move |reader| claims::waiting_accounts(&reader.live, lane, after, limit)).await
+    }
+
+    /// One run by its first id.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn run(&self, first: i64) -> Result<Option<Run>, Error> {
+        self.inner
+            .hot
+            .read(move |reader| Ok(crate::rows::run_of(&reader.live, first)?.filter(|r| r.first == first)))
+            .await
+    }
+
+    /// Accept times of the oldest waiting message of each lane.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn oldest_waiting(&self) -> Result<Vec<(Lane, Timestamp)>, Error> {
+        self.read(|reader| claims::oldest_waiting(&reader.live)).await
+    }
+
+    /// What is due by now in a part.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn due(&self, now: Timestamp, part: claims::Part, limit: u32) -> Result<Vec<Due>, Error> {
+        self.inner.hot.read(move |reader| claims::due(&reader.live, now.millis(), part, limit)).await
+    }
+
+    /// Rows of a run with their texts.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn load_run(&self, run: Run, from: u32, count: u32) -> Result<Loaded, Error> {
+        self.inner.hot.read(move |reader| query::load_run(reader, &run, from, count)).await
+    }
+
+    /// Rows of single messages with their texts.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn load_ids(&self, ids: Vec<i64>) -> Result<Loaded, Error> {
+        self.inner.hot.read(move |reader| query::load_ids(reader, &ids)).await
+    }
+
+    /// Finds what memory no longer knows about receipts.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn look<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Look<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        self.inner.hot.read(move |reader| work(&mut Look { reader })).await
+    }
+
+    /// Settles claims that an earlier life of this process left, a few at a time. Answers how many.
+    ///
+    /// # Errors
+    /// As for [`Store::write`].
+    pub async fn settle_claims(&self, policy: Arc<Policy>, limit: u32) -> Result<usize, Error> {
+        #[cfg(feature = "mysql")]
+        let lease = self.leases().map(crate::my::Leases::lease);
+        self.write_as(false, move |tx| {
+            #[cfg(feature = "mysql")]
+            if let Some(lease) = lease {
+                let alive = crate::my::fence_dead(tx.live, lease)?;
+                return recovery::settle_claims(tx, &policy, &alive, limit);
+            }
+            recovery::settle_claims(tx, &policy, &[], limit)
+        })
+        .await
+    }
+
+    /// Orphans after a number, for the start.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn orphans(&self, after: i64, limit: u32) -> Result<Vec<StoredOrphan>, Error> {
+        self.read(move |reader| lookup::orphans(&reader.live, after, limit)).await
+    }
+}
+
+/// Look-ups of the receipt path.
+pub struct Look<'a> {
+    reader: &'a mut Reader,
+}
+
+impl Look<'_> {
+    /// Spilled parts with a relay's id, newest message first.
+    ///
+    /// # Errors
+    /// Only those of the file.
+    pub fn submits(&mut self, relay: u8, relay_id: &str) -> Result<Vec<changes::Submit>, Error> {
+        lookup::submits(&self.reader.live, relay, relay_id)
+    }
+
+    /// Spilled parts whose deadline has passed.
+    ///
+    /// # Errors
+    /// Only those of the file.
+    pub fn overdue(&mut self, now: Timestamp, limit: u32) -> Result<Vec<changes::Submit>, Error> {
+        lookup::overdue(&self.reader.live, now.millis(), limit)
+    }
+
+    /// The unknown attempt a receipt belongs to.
+    ///
+    /// # Errors
+    /// Only those of the file.
+    pub fn unknown(&mut self, relay: u8, recipient: i64, reference: Option<u16>) -> Result<Option<UnknownRow>, Error> {
+        lookup::unknown(&self.reader.live, relay, recipient, reference)
+    }
+
+    /// Orphans of a relay for one recipient.
+    ///
+    /// # Errors
+    /// Only those of the file.
+    pub fn orphans_for(&mut self, relay: u8, recipient: i64) -> Result<Vec<StoredOrphan>, Error> {
+        lookup::orphans_for(&self.reader.live, relay, recipient)
+    }
+
+    /// A message row.
+    ///
+    /// # Errors
+    /// Only those of the file.
+    pub fn row(&mut self, id: i64) -> Result<Option<crate::rows::MessageRow>, Error> {
+        Ok(self.reader.message(id)?.map(|(row, _)| row))
+    }
+}
