@@ -33,8 +33,8 @@ pub struct Link {
     pub port: Option<Arc<dyn RelayPort>>,
     /// Whether it was deleted.
     deleted: bool,
-    /// Parts a second that this process may send.
-    rate_per_s: f64,
+    /// Parts a second over one bind; kept also while this process holds none.
+    bind_per_s: f64,
     breaker: Mutex<Breaker>,
     started: Timestamp,
 }
@@ -82,7 +82,7 @@ impl Link {
 
     /// How long after its last part another process may write one, ms.
     pub fn spacing_ms(&self) -> i64 {
-        (1_000.0 / self.rate_per_s.max(0.001)).ceil() as i64
+        (1_000.0 / self.bind_per_s.max(0.001)).ceil() as i64
     }
 
     /// How it is.
@@ -170,7 +170,8 @@ impl Relays {
             let mut links = self.links.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             for row in rows {
                 let old = links.get(&row.no).cloned();
-                let (held, of) = territory.binds(row.no, self.clock.now()).unwrap_or((row.binds.into(), row.binds.into()));
+                let (held, of) =
+                    territory.binds(row.no, self.clock.now()).unwrap_or((row.binds.into(), row.binds.into()));
                 let rate_per_s = f64::from(row.rate_per_s) * f64::from(held) / f64::from(of.max(1));
                 let wanted = row.deleted.is_none() && territory.roles().dispatch && held > 0;
                 let config = wanted.then(|| RelayConfig {
@@ -192,7 +193,7 @@ impl Relays {
                         resend_unknown: row.resend_unknown,
                         port,
                         deleted: row.deleted.is_some(),
-                        rate_per_s,
+                        bind_per_s: f64::from(row.rate_per_s) / f64::from(of.max(1)),
                         breaker: Mutex::new(breaker),
                         started,
                     }),
