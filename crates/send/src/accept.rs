@@ -424,7 +424,10 @@ pub(crate) fn store_refusal(error: bongsu_store::Error) -> Refusal {
         Kind::Unavailable | Kind::ClockBehind | Kind::Broken | Kind::InUse | Kind::Busy | Kind::Lost | Kind::Fenced => {
             Refusal {
                 retry_after,
-                ..Refusal::new(Code::StoreUnavailable, "the store cannot answer now; send it again, with the same Idempotency-Key if it had one")
+                ..Refusal::new(
+                    Code::StoreUnavailable,
+                    "the store cannot answer now; send it again, with the same Idempotency-Key if it had one",
+                )
             }
         }
         Kind::NotFound => Refusal::new(Code::NotFound, "there is no such thing in this account"),

@@ -15,6 +15,8 @@ use crate::territory::Territory;
 
 /// A relay that is down for less than this is waited for: a link that comes back at once is no outage.
 const DOWN_GRACE: Duration = Duration::from_secs(2);
+/// How long answers are waited for by sessions whose binds may be another's soon.
+const LET_GO_DRAIN: Duration = Duration::from_millis(300);
 /// Ratios that are remembered; over it they are remembered anew.
 const SHARES_MAX: usize = 50_000;
 
@@ -227,6 +229,25 @@ impl Relays {
     /// Whether every relay has a link here: without one the ratio of a customer could not be kept.
     pub fn is_manned(&self) -> bool {
         self.read().values().all(|link| link.deleted || link.port.is_some())
+    }
+
+    /// Closes all sessions, since their binds may be another's soon. It needs no store; [`Relays::reload`] opens them again.
+    pub fn let_go(&self) {
+        let mut links = self.links.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for link in links.values_mut() {
+            let Some(port) = link.port.clone() else { continue };
+            *link = Arc::new(Link {
+                no: link.no,
+                name: link.name.clone(),
+                resend_unknown: link.resend_unknown,
+                port: None,
+                deleted: link.deleted,
+                rate_per_s: link.rate_per_s,
+                breaker: Mutex::new(link.breaker().clone()),
+                started: link.started,
+            });
+            tokio::spawn(port.stop(LET_GO_DRAIN));
+        }
     }
 
     /// Stops every link: queued messages come back, those in flight have `drain`.

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 
 use crate::dispatch::Shared;
 use crate::flights::{Flight, Inner, Part};
-use crate::metrics::Finished;
 use crate::foreign::{self, Foreign};
+use crate::metrics::Finished;
 use crate::receipts::Unmatched;
 
 /// Changes of one write unit, so that an urgent accept gets in between.
@@ -112,7 +112,16 @@ impl Settler {
     pub fn new(shared: Arc<Shared>, events: mpsc::Receiver<Vec<Event>>, notes: mpsc::Receiver<Note>) -> Self {
         let random = shared.config.seed | 1;
         let ticked = shared.clock.now();
-        Self { shared, events, notes, orphans: HashMap::new(), orphan_count: 0, random, ticked, foreign: Foreign::default() }
+        Self {
+            shared,
+            events,
+            notes,
+            orphans: HashMap::new(),
+            orphan_count: 0,
+            random,
+            ticked,
+            foreign: Foreign::default(),
+        }
     }
 
     /// Settles until every sender is gone.
@@ -157,7 +166,8 @@ impl Settler {
         let again = std::mem::take(&mut round.again);
         self.write(round).await;
         // Only now: the receipt may have come in this very round, after the attempt was given up.
-        let again: Vec<_> = again.into_iter().flat_map(|(relay, recipient)| self.take_orphans(relay, recipient)).collect();
+        let again: Vec<_> =
+            again.into_iter().flat_map(|(relay, recipient)| self.take_orphans(relay, recipient)).collect();
         if !again.is_empty() {
             let mut round = Round { unmatched: again, ..Round::default() };
             self.match_stored(&mut round, now).await;

@@ -54,9 +54,10 @@ impl Territory {
     /// Whether it may claim messages: its leases are good, and it is one of the active dispatchers.
     pub fn may_claim(&self) -> bool {
         self.roles.dispatch
-            && self.shared.as_ref().is_none_or(|(holdings, validity)| {
-                validity.is_good() && holdings.borrow().active.is_some()
-            })
+            && self
+                .shared
+                .as_ref()
+                .is_none_or(|(holdings, validity)| validity.is_good() && holdings.borrow().active.is_some())
     }
 
     /// What stops all writing to relays once the leases are not good any more.
@@ -103,7 +104,8 @@ impl Territory {
         let holdings = self.holdings()?;
         let now_ms = self.database_ms(now);
         let usable = |(bind, from): &(&Bind, &i64)| bind.0 == relay && **from <= now_ms;
-        let held = holdings.binds.iter().filter(usable).count() as u16;
+        let good = self.shared.as_ref().is_some_and(|(_, validity)| validity.is_good());
+        let held = if good { holdings.binds.iter().filter(usable).count() as u16 } else { 0 };
         Some((held, holdings.slots.get(&relay).copied().unwrap_or(1).max(1)))
     }
 
@@ -114,10 +116,20 @@ impl Territory {
 
 /// Keeps the links in line with what this process holds, until it is aborted.
 pub async fn keep(shared: Arc<Shared>) {
-    let Some((mut holdings, _)) = shared.territory.shared.clone() else { return std::future::pending().await };
+    let Some((mut holdings, validity)) = shared.territory.shared.clone() else { return std::future::pending().await };
     let mut known: BTreeMap<Bind, i64> = BTreeMap::new();
+    let mut lapsed = false;
     loop {
-        let changed = tokio::time::timeout(LOOK_EVERY, holdings.changed()).await.is_ok();
+        let mut changed = tokio::time::timeout(LOOK_EVERY, holdings.changed()).await.is_ok();
+        if !validity.is_good() {
+            if !std::mem::replace(&mut lapsed, true) {
+                tracing::warn!("leases could not be renewed and end; sessions with relays are closed until they can");
+                shared.relays.let_go();
+                known.clear();
+            }
+            continue;
+        }
+        changed |= std::mem::take(&mut lapsed);
         let now = shared.clock.now();
         let held = holdings.borrow_and_update().clone();
         if changed {
