@@ -242,7 +242,7 @@ impl Relays {
                 resend_unknown: link.resend_unknown,
                 port: None,
                 deleted: link.deleted,
-                rate_per_s: link.rate_per_s,
+                bind_per_s: link.bind_per_s,
                 breaker: Mutex::new(link.breaker().clone()),
                 started: link.started,
             });
