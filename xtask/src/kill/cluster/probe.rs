@@ -28,6 +28,8 @@ pub struct Report {
     pub answers: BTreeMap<String, u64>,
     /// The slowest of them, milliseconds.
     pub slowest_ms: u64,
+    /// Answers between the start of the database and the first message taken, by status and code.
+    pub answers_afterwards: BTreeMap<String, u64>,
     /// From the start of the database to the first message taken by every process, the longest, milliseconds.
     pub slowest_return_ms: u64,
     /// Ids that were given afterwards.
@@ -91,6 +93,7 @@ impl Prober {
                     report.ids.push(id);
                     break;
                 }
+                *report.answers_afterwards.entry(answer.clone()).or_default() += 1;
                 anyhow::ensure!(
                     since.elapsed() < BACK_LIMIT,
                     "{} takes nothing {} s after the database is back: {answer}",
