@@ -236,6 +236,7 @@ impl Relays {
         let mut links = self.links.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         for link in links.values_mut() {
             let Some(port) = link.port.clone() else { continue };
+            let breaker = link.breaker().clone();
             *link = Arc::new(Link {
                 no: link.no,
                 name: link.name.clone(),
@@ -243,7 +244,7 @@ impl Relays {
                 port: None,
                 deleted: link.deleted,
                 bind_per_s: link.bind_per_s,
-                breaker: Mutex::new(link.breaker().clone()),
+                breaker: Mutex::new(breaker),
                 started: link.started,
             });
             tokio::spawn(port.stop(LET_GO_DRAIN));
