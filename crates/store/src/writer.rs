@@ -92,7 +92,6 @@ impl Inbox {
     }
 
     /// Answers everything that waits with an error.
-    #[cfg(feature = "mysql")]
     pub(crate) fn refuse_waiting(&self, error: &Error) {
         let jobs: Vec<Job> = {
             let mut waiting = self.lock();
@@ -200,6 +199,7 @@ impl Writer {
             group.answer(committed);
             if let Some(reason) = fatal {
                 self.inbox.close();
+                self.inbox.refuse_waiting(&Error::new(Kind::Unavailable, "the storage failed; the process stops"));
                 let _ = self.fatal.send(Some(reason));
                 return;
             }

@@ -70,6 +70,8 @@ impl Writer {
             group.answer(done);
             if let Some(reason) = fenced {
                 self.inbox.close();
+                // Nobody takes what still waits; who sent it is told to go to another process.
+                self.inbox.refuse_waiting(&away());
                 let _ = self.fatal.send(Some(reason));
                 return;
             }
