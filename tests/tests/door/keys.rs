@@ -51,7 +51,7 @@ async fn a_suspended_account_is_told_so_and_comes_back_as_it_was() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_key_is_in_any_file_of_the_data_directory() {
-    let mut world = World::start().await;
+    let mut world = World::builder().on_files().start().await;
     let second = key_with(&world, &world.main, &["read"]).await;
     let keys = [world.main.key.clone(), second, world.operator_key.clone()];
     world.send(&recipient(1), "봉수").await;

@@ -16,7 +16,8 @@ fn quota(reply: &Reply) -> [Option<&str>; 3] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_over_the_rate_of_an_account_wait_and_another_account_does_not() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_795_132_800)));
-    let world = World::builder().clock(clock.clone()).set("limits.messages_burst", 3).start_unlinked().await;
+    let world =
+        World::builder().clock(clock.clone()).without_redis().set("limits.messages_burst", 3).start_unlinked().await;
     let other = world.member("other").await;
     let path = format!("/v1/accounts/{}", world.main.account);
     world.operator("PATCH", &path, json!({ "ratePerS": 2 })).await.good(200);
@@ -49,7 +50,8 @@ async fn messages_over_the_rate_of_an_account_wait_and_another_account_does_not(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_over_the_rate_wait_whatever_they_ask() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_795_132_800)));
-    let world = World::builder().clock(clock.clone()).set("limits.requests_per_s", 30).start_unlinked().await;
+    let world =
+        World::builder().clock(clock.clone()).without_redis().set("limits.requests_per_s", 30).start_unlinked().await;
     let other = world.member("other").await;
     let ask = async |key: &str| world.call(key, "GET", "/v1/wallet", Value::Null).await;
     let mut asked = 0;

@@ -42,6 +42,7 @@ fn damage(world: &World, id: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_message_is_parked_and_replayed_after_its_repair() {
     let mut world = World::builder()
+        .on_files()
         .relays(&["kt"])
         .shares(json!({ "kt": 100 }))
         .every_relay(json!({ "ratePerS": 2 }))
