@@ -347,11 +347,3 @@ pub(crate) fn oldest_waiting(live: &Db) -> Result<Vec<(Lane, bongsu_domain::Time
         .collect::<Result<_, _>>()?;
     Ok(found)
 }
-
-/// When an account's newest message was accepted.
-#[cfg(feature = "mysql")]
-pub(crate) fn last_accept(live: &Db, account: AccountId) -> Result<Option<bongsu_domain::Timestamp>, Error> {
-    let newest: Option<i64> =
-        live.query_row("SELECT MAX(first) FROM runs WHERE account = ?", [account.0], |row| row.get(0))?;
-    Ok(newest.map(|id| bongsu_domain::Timestamp::from_millis(bongsu_domain::id::id_millis(id))))
-}

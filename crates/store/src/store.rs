@@ -42,7 +42,7 @@ pub(crate) enum Place {
         /// What this process holds; none for one that only reads.
         leases: Option<crate::my::Leases>,
         /// Where history is read.
-        replica: Option<crate::my::Replica>,
+        replica: Option<Box<crate::my::Replica>>,
         /// Round trips.
         trips: Arc<std::sync::atomic::AtomicU64>,
         /// How to reach it.

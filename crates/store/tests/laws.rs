@@ -36,6 +36,8 @@ mod keys;
 mod lists;
 #[path = "laws/model.rs"]
 mod model;
+#[path = "laws/old.rs"]
+mod old;
 #[path = "laws/once.rs"]
 mod once;
 #[path = "laws/recovery.rs"]

@@ -38,13 +38,19 @@ mod lists;
 mod model;
 #[path = "laws/once.rs"]
 mod once;
+#[path = "laws/partitions.rs"]
+mod partitions;
 #[path = "laws/processes/mod.rs"]
 mod processes;
 #[path = "laws/recovery.rs"]
 mod recovery;
+#[path = "laws/replicas.rs"]
+mod replicas;
 #[path = "laws/schemas.rs"]
 mod schemas;
 #[path = "laws/search.rs"]
 mod search;
+#[path = "laws/steps.rs"]
+mod steps;
 #[path = "laws/trips.rs"]
 mod trips;

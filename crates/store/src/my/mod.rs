@@ -14,9 +14,11 @@ mod writer;
 pub use board::Leases;
 pub(crate) use board::fence_dead;
 pub(crate) use history::{days, drop_day, keep_partitions, orphan_slices, search};
+#[doc(hidden)]
+pub use open::migrate_further;
 pub use open::{Mysql, run_on_server};
 pub(crate) use open::{open, open_reading};
-pub(crate) use replica::Replica;
+pub(crate) use replica::{Replica, last_write};
 
 /// Waits on a thread of the store's own, which no runtime shares.
 #[allow(clippy::disallowed_methods, reason = "these threads have no runtime that could wait")]

@@ -13,6 +13,7 @@ use super::writer::{Fence, Writer, standing};
 use super::{history, migrate};
 use crate::db::{Db, mysql};
 use crate::error::{Error, Kind};
+use crate::migrate::Step;
 use crate::open::Options;
 use crate::readers::{READ_TIME_MAX, Reader, Readers};
 use crate::store::{Inner, Place, Store};
@@ -121,7 +122,7 @@ fn join(options: Options, my: &Mysql) -> Result<Store, Error> {
         runs: runs.clone(),
     };
     let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run())?;
-    let replica = my.replica.as_ref().map(|url| replica(my, url, &trips)).transpose()?;
+    let replica = my.replica.as_ref().map(|url| replica(my, url, &trips)).transpose()?.map(Box::new);
     let reader = || Ok(Reader::database(connect(Some(READ_TIME_MAX))?));
     Ok(Store::new(Inner {
         place: Place::Database { leases: Some(leases), replica, trips, address: Box::new(address.clone()) },
@@ -206,4 +207,16 @@ fn newest_id(db: &Db) -> Result<Option<i64>, Error> {
 pub fn run_on_server(url: &str, sql: &str) -> Result<(), Error> {
     let address = mysql::Address::parse(url, 60, Arc::default())?;
     apart(|| mysql::Conn::new(address, None)?.batch(sql))
+}
+
+/// Applies one more step than this program has, as a start of a newer one does beside processes that work: for tests.
+#[doc(hidden)]
+pub fn migrate_further(url: &str, name: &'static str, sql: &'static str) -> Result<(), Error> {
+    let address = mysql::Address::parse(url, 60, Arc::default())?;
+    apart(|| {
+        let db = Db::from(mysql::Conn::new(address, None)?);
+        let known = migrate::STEPS.iter().map(|step| Step { name: step.name, sql: step.sql });
+        let steps: Vec<Step> = known.chain([Step { name, sql }]).collect();
+        migrate::alone(&db, || migrate::migrate(&db, &steps))
+    })
 }

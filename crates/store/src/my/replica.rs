@@ -1,8 +1,8 @@
 //! History reads on a replica, never behind what their account wrote last.
 //!
-//! An account's last accept is one look into an index of the primary; what else it wrote is known to the process that wrote
-//! it. For a while after it, and until the replica has it, reads go to the primary. How far the replica is, its copy of the
-//! leases tells, which every process renews.
+//! When an account's newest message was accepted and its money last moved are two looks into indexes of the primary; what
+//! else it wrote is known to the process that wrote it. For a while after it, and until the replica has surely got it, reads
+//! go to the primary. How far the replica is, its copy of the leases tells, which every process renews.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use bongsu_domain::{AccountId, Timestamp};
 
+use crate::db::{Db, OptionalExtension};
 use crate::error::Error;
 use crate::readers::{Reader, Readers};
 
-/// How long after a write an account reads the primary.
+/// How long after a write an account reads the primary; and how much later than a write the replica's newest renewal must
+/// be, since a write has the time at which its transaction began.
 const OWN_WRITES: Duration = Duration::from_secs(5);
 /// How long an answer of the replica about how far it is holds.
 const FRESH_FOR: Duration = Duration::from_millis(500);
@@ -26,8 +28,16 @@ const ACCOUNTS_MAX: usize = 100_000;
 pub(crate) struct Replica {
     readers: Readers,
     lease_ms: i64,
-    wrote: Mutex<HashMap<AccountId, Instant>>,
+    wrote: Mutex<Wrote>,
     reached: Mutex<Reached>,
+}
+
+/// What accounts wrote here beside messages, ms.
+#[derive(Default)]
+struct Wrote {
+    by_account: HashMap<AccountId, i64>,
+    /// Anybody may have written until then.
+    forgotten: i64,
 }
 
 #[derive(Default)]
@@ -48,26 +58,25 @@ impl Replica {
     }
 
     /// The account wrote something that is not an accept.
-    pub(crate) fn wrote(&self, account: AccountId) {
+    pub(crate) fn wrote(&self, account: AccountId, now: Timestamp) {
         let mut wrote = self.wrote.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if wrote.len() >= ACCOUNTS_MAX {
-            wrote.retain(|_, at| at.elapsed() < OWN_WRITES);
+        if wrote.by_account.len() >= ACCOUNTS_MAX {
+            wrote.by_account.clear();
+            wrote.forgotten = now.millis();
         }
-        wrote.insert(account, Instant::now());
+        wrote.by_account.insert(account, now.millis());
     }
 
-    fn wrote_lately(&self, account: AccountId) -> bool {
+    fn wrote_here(&self, account: AccountId) -> i64 {
         let wrote = self.wrote.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        wrote.get(&account).is_some_and(|at| at.elapsed() < OWN_WRITES)
+        wrote.by_account.get(&account).copied().unwrap_or_default().max(wrote.forgotten)
     }
 
-    /// Whether the replica shows the account everything it wrote, whose last accept was then.
+    /// Whether the replica shows the account everything it wrote, as far as the primary knows last then.
     pub(crate) async fn serves(&self, account: AccountId, last: Option<Timestamp>, now: Timestamp) -> bool {
-        if self.wrote_lately(account) || last.is_some_and(|last| now.since(last) < OWN_WRITES) {
-            return false;
-        }
-        let Some(upto) = self.upto().await else { return false };
-        last.is_none_or(|last| last.millis() < upto)
+        let last = self.wrote_here(account).max(last.map_or(0, Timestamp::millis));
+        let settled = last + OWN_WRITES.as_millis() as i64;
+        now.millis() >= settled && self.upto().await.is_some_and(|upto| settled < upto)
     }
 
     /// Everything committed before this moment is on the replica; `None` while it does not answer.
@@ -113,6 +122,17 @@ impl Replica {
     pub(crate) fn close(&self) {
         self.readers.close();
     }
+}
+
+/// When an account's newest message was accepted, or its money last moved: the ids of a batch are older than its commit.
+pub(crate) fn last_write(live: &Db, account: AccountId) -> Result<Option<Timestamp>, Error> {
+    let newest: Option<i64> =
+        live.query_row("SELECT MAX(first) FROM runs WHERE account = ?", [account.0], |row| row.get(0))?;
+    let moved: Option<i64> = live
+        .query_row("SELECT at FROM ledger WHERE account = ? ORDER BY seq DESC LIMIT 1", [account.0], |row| row.get(0))
+        .optional()?;
+    let accepted = newest.map(|id| Timestamp::from_millis(bongsu_domain::id::id_millis(id)));
+    Ok(accepted.max(moved.map(Timestamp)))
 }
 
 /// When the newest renewal of a lease that the replica has was written.

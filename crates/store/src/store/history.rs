@@ -33,7 +33,7 @@ impl Store {
     {
         #[cfg(feature = "mysql")]
         if let (Place::Database { replica: Some(replica), .. }, Some(account)) = (&self.inner.place, account) {
-            let last = self.read(move |reader| crate::claims::last_accept(&reader.live, account)).await?;
+            let last = self.read(move |reader| crate::my::last_write(&reader.live, account)).await?;
             if replica.serves(account, last, self.inner.clock.now()).await {
                 let work = std::sync::Arc::new(work);
                 let there = work.clone();
@@ -56,7 +56,7 @@ impl Store {
     #[cfg(feature = "mysql")]
     pub(crate) fn replica(&self) -> Option<&crate::my::Replica> {
         match &self.inner.place {
-            Place::Database { replica, .. } => replica.as_ref(),
+            Place::Database { replica, .. } => replica.as_deref(),
             Place::Files { .. } => None,
         }
     }
@@ -65,7 +65,7 @@ impl Store {
     pub fn wrote(&self, account: AccountId) {
         #[cfg(feature = "mysql")]
         if let Place::Database { replica: Some(replica), .. } = &self.inner.place {
-            replica.wrote(account);
+            replica.wrote(account, self.inner.clock.now());
         }
         let _ = account;
     }
@@ -118,6 +118,10 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub async fn replay(&self, account: Option<AccountId>, id: i64) -> Result<(), Error> {
-        self.write_as(false, move |tx| query::replay(tx, account, id)).await
+        let done = self.write_as(false, move |tx| query::replay(tx, account, id)).await;
+        if let Some(account) = account {
+            self.wrote(account);
+        }
+        done
     }
 }

@@ -128,6 +128,14 @@ impl Ground {
         Self { server, name: slot.name.clone(), slot: Some(slot), changed: AtomicBool::new(false) }
     }
 
+    /// Without the days that other laws begin with.
+    pub fn fresh() -> Self {
+        let ground = Self::new();
+        ground.slot.as_ref().unwrap().make(&ground.server);
+        ground.changes_days();
+        ground
+    }
+
     /// On a server of the law's own.
     pub fn on(url: &str) -> Self {
         let name = format!("laws_{}", NEXT.fetch_add(1, Ordering::Relaxed));
