@@ -176,8 +176,9 @@ pub async fn top_up(store: &Store, account: AccountId, unit: Unit, amount: i64, 
     check_amount(amount)?;
     // The prefix keeps an operator's words apart from the causes that the program itself writes.
     let cause = format!("credit:{cause}");
+    // No setting: nobody remembers a balance.
     store
-        .write(move |tx| {
+        .write_as(false, move |tx| {
             accounts::must_exist(tx.live, account)?;
             credit(tx.live, account, unit, amount, &cause, tx.now)
         })
