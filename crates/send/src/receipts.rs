@@ -247,12 +247,17 @@ impl Settler {
         if !receipt.status.is_final() {
             return keep(round, place, &receipt, Verdict::NotFinal);
         }
-        keep(round, place, &receipt, if row.status.is_final() { Verdict::Late } else { Verdict::Decided });
         let mut flight = revived(row, unknown.relay, receipt.recipient);
         flight.attempt = unknown.attempt;
-        let delivered = receipt.code == Code::OkDelivered;
-        let resent = row.attempt.attempt > unknown.attempt;
-        if delivered || !resent {
+        // A failure of this attempt says nothing about a later one that is under way.
+        let decides = receipt.code == Code::OkDelivered || row.attempt.attempt <= unknown.attempt;
+        let verdict = match (row.status.is_final(), decides) {
+            (true, _) => Verdict::Late,
+            (false, true) => Verdict::Decided,
+            (false, false) => Verdict::NotFinal,
+        };
+        keep(round, place, &receipt, verdict);
+        if decides {
             let (status, outcome) = match receipt.status {
                 Status::Delivered => (Status::Delivered, Outcome::Delivered),
                 Status::Expired => (Status::Expired, Outcome::Expired),
