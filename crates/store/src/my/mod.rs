@@ -9,6 +9,8 @@ mod history;
 mod migrate;
 mod open;
 mod replica;
+#[cfg(test)]
+mod words;
 mod writer;
 
 pub use board::Leases;
