@@ -134,8 +134,8 @@ fn literals(source: &str) -> Vec<String> {
             let (text, rest) = text.split_at(end_of_string(text));
             found.push(text.replace("\\\n", " ").replace("\\\"", "\""));
             rest.get(1..).unwrap_or_default()
-        } else if from.starts_with("'\\") {
-            from[2..].split_once('\'').map_or("", |(_, rest)| rest)
+        } else if let Some(escaped) = from.strip_prefix("'\\") {
+            escaped.split_once('\'').map_or("", |(_, rest)| rest)
         } else if from.starts_with('\'') && from.chars().nth(2) == Some('\'') {
             &from[1 + from[1..].chars().next().map_or(0, char::len_utf8) + 1..]
         } else {
