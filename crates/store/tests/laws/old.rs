@@ -15,7 +15,11 @@ const STEPS: [&str; 2] = [
 /// Puts the rows of a closed directory into a live file of the second step.
 fn as_of_the_second_step(house: &House) {
     let (live, new) = (house.dir.path().join("live.db"), house.dir.path().join("new.db"));
-    std::fs::rename(&live, &new).unwrap();
+    // Reading threads may still have the file open, and then its log stays beside it.
+    Connection::open(&live).unwrap().execute("VACUUM INTO ?", [new.to_str().unwrap()]).unwrap();
+    for name in ["live.db", "live.db-wal", "live.db-shm"] {
+        let _ = std::fs::remove_file(house.dir.path().join(name));
+    }
     let old = Connection::open(&live).unwrap();
     old.execute_batch(
         "CREATE TABLE schema_steps (no INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum BIGINT NOT NULL)",
