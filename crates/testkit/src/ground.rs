@@ -1,14 +1,11 @@
 //! A database of its own for a world, on the server that `BONGSU_MYSQL_URL` names.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bongsu_store::my::run_on_server;
 
-/// The server, as `mysql://user:password@host:port/database`; the user may make databases.
-const SERVER: &str = "BONGSU_MYSQL_URL";
-/// A server that cache and bus use; without one each process has its own.
-const REDIS: &str = "BONGSU_REDIS_URL";
+use crate::named::{REDIS, SERVER};
+
 /// `database` has every world stand on a database instead of files.
 const WORLDS: &str = "BONGSU_WORLDS";
 /// How long what a process of a world holds is its own; who crashes keeps others waiting for as long.
@@ -20,23 +17,6 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 pub(crate) struct Ground {
     url: String,
     name: String,
-}
-
-/// Whether a server for databases is named. Where none is, what needs one says so, loudly, and as a failure in CI.
-pub fn has_database() -> bool {
-    let is_named = std::env::var_os(SERVER).is_some();
-    if !is_named {
-        let loud = format!("\n*** NOT TESTED: {SERVER} is not set, so this needs a database that is not there ***\n\n");
-        // Not by a macro: the test runner would keep those words to itself.
-        let _ = std::io::stderr().write_all(loud.as_bytes());
-        assert!(std::env::var_os("CI").is_none(), "{SERVER} names no server");
-    }
-    is_named
-}
-
-/// Whether a Redis server is named.
-pub fn has_redis() -> bool {
-    std::env::var_os(REDIS).is_some()
 }
 
 /// Whether worlds stand on databases unless they say otherwise.

@@ -7,6 +7,7 @@ mod certificate;
 #[cfg(feature = "full")]
 mod ground;
 mod http;
+mod named;
 mod process;
 mod server;
 mod setup;
@@ -15,9 +16,8 @@ mod world;
 
 pub use builder::Builder;
 pub use certificate::Authority;
-#[cfg(feature = "full")]
-pub use ground::{has_database, has_redis};
 pub use http::{Http, Reply};
+pub use named::{has_database, has_redis};
 pub use process::Process;
 pub use setup::Member;
 pub use wait::{PATIENCE, until};
