@@ -86,6 +86,15 @@ pub(crate) fn open_writer(path: &Path, steps: &[Step]) -> Result<Connection, Err
     Ok(db)
 }
 
+/// Completes a file that a kill left half made: it has a journal then, and who only reads may not take back what was half
+/// written.
+pub(crate) fn complete(path: &Path, steps: &[Step]) -> Result<(), Error> {
+    if path.exists() && path.with_extension("db-journal").exists() {
+        open_writer(path, steps)?;
+    }
+    Ok(())
+}
+
 /// Opens a file for reading.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;

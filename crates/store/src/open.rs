@@ -82,6 +82,10 @@ pub(crate) fn open(options: Options) -> Result<Store, Error> {
     let live = Db::from(live);
     vault::check(&live, &vault)?;
     sync_directory(&options.directory)?;
+    for day in layout.days()? {
+        files::complete(&layout.day(day), migrate::DAY)?;
+        files::complete(&layout.index(day), migrate::INDEX)?;
+    }
     let index = Arc::new(Index::new(layout.clone()));
     let ids = Arc::new(Mutex::new(resume_ids(&layout, &live, options.node)?));
     let mut days = Days::new(layout.clone(), index.clone(), options.pages_max);

@@ -51,6 +51,44 @@ fn runs_of_the_day(house: &House, id: i64) -> i64 {
     db.query_row("SELECT COUNT(*) FROM flushed", [], |row| row.get(0)).unwrap()
 }
 
+/// A file of which a kill left the first pages and their journal: what was written must be taken back by who may write.
+fn half_made(path: &std::path::Path) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let made = elsewhere.path().join("made.db");
+    let db = rusqlite::Connection::open(&made).unwrap();
+    db.execute_batch("PRAGMA cache_size = 4; BEGIN; CREATE TABLE flushed (upto BIGINT);").unwrap();
+    for n in 0..2_000 {
+        db.execute("INSERT INTO flushed VALUES (?)", [n]).unwrap();
+    }
+    std::fs::copy(&made, path).unwrap();
+    let journal = |path: &std::path::Path| path.with_extension("db-journal");
+    std::fs::copy(journal(&made), journal(path)).unwrap();
+    assert!(std::fs::metadata(path).unwrap().len() > 0);
+}
+
+#[tokio::test]
+async fn a_file_whose_making_was_killed_is_made_again() {
+    let mut house = house();
+    let account = house.account(100).await;
+    let today = house.clock.now().kst_day();
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.insert(0, house.accept(account, Lane::Bulk, to(7, 4)).await);
+        house.next_day().await;
+    }
+    house.store.close();
+    for day in [today, house.clock.now().kst_day().prev()] {
+        half_made(&house.dir.path().join(format!("index-{day}.db")));
+    }
+    half_made(&house.dir.path().join(format!("day-{}.db", house.clock.now().kst_day())));
+    for _ in 0..2 {
+        house = house.reopen();
+        assert_eq!(recipient(&house, 7).await, ids);
+        ids.insert(0, house.accept(account, Lane::Bulk, to(7, 4)).await);
+    }
+    house.assert_sound(6).await;
+}
+
 #[tokio::test]
 async fn files_that_a_crash_left_empty_are_filled_later() {
     let mut house = house();
