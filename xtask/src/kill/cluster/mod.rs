@@ -129,7 +129,7 @@ async fn play_in(options: &Options, programs: &Programs, directory: &Path) -> Re
         "processes": counted.nodes,
         "load": counted.loads.iter().map(|(name, load)| ((*name).to_owned(), json!(load))).collect::<serde_json::Map<_, _>>(),
         "outages": counted.probes,
-        "pairs": counted.pairs,
+        "pairs": counted.pairs.iter().map(|(same, pairs)| ((*same).to_owned(), json!(pairs))).collect::<serde_json::Map<_, _>>(),
         "finalAfterS": counted.final_after.as_secs_f64().round(),
     });
     let document: Value = json!({

@@ -5,25 +5,28 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
 use super::load::{self, Load, Named};
+use super::pairs::{self, Same};
 use super::plan::{self, Event, Phase, Step};
 use super::verdict::Counted;
-use super::{Options, Redis, pairs, probe};
+use super::{Options, Redis, probe};
 use crate::build::Programs;
 use crate::cluster::{Cluster, Plan, Role, Shape, WorldOptions};
 use crate::process::Signal;
 use crate::services::{Set, Which, own_ports};
-use crate::world::{Relay, Setup};
+use crate::world::{Member, Relay, Setup};
 
 const RELAYS: [&str; 4] = ["kt", "skt", "lgu", "mvno"];
 const SHARES: [u32; 4] = [25; 4];
 const BINDS: u32 = 4;
 const WINDOW: u32 = 50;
+/// Seconds in which the second account sends equal messages once.
+const WINDOW_S: u32 = 3_600;
 /// Rate of each relay as a part of the load: each gets a quarter, so that the limit bites when one catches up.
 const RATE_OF_LOAD: f64 = 0.7;
 /// Seconds that a lease lasts in these runs.
@@ -46,7 +49,9 @@ struct Run<'a> {
     cluster: Cluster,
     prober: probe::Prober,
     probes: probe::Report,
-    pairs: Option<pairs::Report>,
+    /// An account that sends equal messages once.
+    once: Member,
+    pairs: Vec<(&'static str, pairs::Report)>,
     /// When the load began.
     begin: Instant,
 }
@@ -55,7 +60,10 @@ struct Run<'a> {
 pub async fn run(options: &Options, programs: &Programs, directory: &Path) -> Result<Counted> {
     let cluster = Cluster::start(world(options, programs, directory)?).await?;
     let _flushing = (options.redis == Redis::Flush).then(|| Flushing::start(cluster.services.set.clone()));
-    let member = cluster.set_up(&setup(options, &cluster)).await?.pop().context("one account was asked for")?;
+    let mut members = cluster.set_up(&setup(options, &cluster)).await?;
+    let (once, member) = members.pop().zip(members.pop()).context("two accounts were asked for")?;
+    let window = json!({ "dedupeS": WINDOW_S });
+    cluster.operator()?.ask("PATCH", &format!("/v1/accounts/{}", once.account), Some(&window)).await?;
     let urls: Vec<String> = cluster.of(Role::Api).map(|node| node.address()).collect();
     let prefix = format!("kill-{}", options.seed);
     let mut run = Run {
@@ -70,7 +78,8 @@ pub async fn run(options: &Options, programs: &Programs, directory: &Path) -> Re
         },
         cluster,
         probes: probe::Report::default(),
-        pairs: None,
+        once,
+        pairs: Vec::new(),
         begin: Instant::now(),
     };
     let before = run.audit(None).await?.0["accepted"].as_u64().context("the audit tells what was accepted")?;
@@ -158,6 +167,7 @@ fn behaviour(rate: u32) -> Value {
 fn setup(options: &Options, cluster: &Cluster) -> Setup {
     let relay = Relay { rate_per_s: relay_rate(options.rate), window: WINDOW, binds: BINDS };
     let mut setup = Setup::usual(&cluster.sim.relays, relay, "kill");
+    setup.accounts.push("kill-once".to_owned());
     setup.shares = cluster.sim.relays.iter().map(|(name, _)| name.clone()).zip(SHARES).collect();
     setup.requests_per_s = Some(1_000_000);
     setup
@@ -232,26 +242,30 @@ impl Run<'_> {
                 set.flush(Which::Redis).await?;
                 Ok(format!("Redis killed, away {} ms, emptied", away.as_millis()))
             }
-            Event::Pairs { count } => {
-                let [one, two, ..] = self.prober.servers.as_slice() else { anyhow::bail!("pairs need two servers") };
-                let target = pairs::Target {
-                    servers: [one.clone(), two.clone()],
-                    member: self.prober.member.clone(),
-                    prefix: format!("kill-{}-pair", self.options.seed),
-                };
-                let report = pairs::fire(&target, count).await?;
-                let said = format!("{count} pairs: {} messages, {} differ", report.messages, report.different);
-                self.pairs = Some(report);
-                Ok(said)
-            }
+            Event::Pairs { count } => self.fire_pairs(count).await,
         }
+    }
+
+    async fn fire_pairs(&mut self, count: u32) -> Result<String> {
+        let [one, two, ..] = self.prober.servers.as_slice() else { bail!("pairs need two servers") };
+        let servers = [one.clone(), two.clone()];
+        let mut said = Vec::new();
+        let kinds = [("key", Same::Key, &self.prober.member), ("content", Same::Content, &self.once)];
+        for (name, same, member) in kinds {
+            let prefix = format!("kill-{}-pair-{name}", self.options.seed);
+            let target = pairs::Target { servers: servers.clone(), member: member.clone(), prefix, same };
+            let report = pairs::fire(&target, count).await?;
+            said.push(format!("{count} pairs ({name}): {} messages", report.messages));
+            self.pairs.push((name, report));
+        }
+        Ok(said.join(", "))
     }
 
     /// Writes the file of all ids that anybody was given, and counts them.
     fn write_acked(&self, plan: &load::Plan) -> Result<u64> {
         let mut ids: BTreeSet<String> = load::ids(plan)?.lines().map(str::to_owned).collect();
         ids.extend(self.probes.ids.iter().cloned());
-        ids.extend(self.pairs.iter().flat_map(|pairs| pairs.ids.iter().cloned()));
+        ids.extend(self.pairs.iter().flat_map(|(_, pairs)| pairs.ids.iter().cloned()));
         let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
         std::fs::write(self.acked_file(), text)?;
         Ok(ids.len() as u64)

@@ -33,8 +33,8 @@ pub struct Counted {
     pub had_outages: bool,
     /// What the harness was told while the database was away.
     pub probes: probe::Report,
-    /// Identical requests at two servers.
-    pub pairs: Option<pairs::Report>,
+    /// Identical requests at two servers, by what makes them the same.
+    pub pairs: Vec<(&'static str, pairs::Report)>,
     /// The processes, for the report.
     pub nodes: Vec<Value>,
     /// From the last answer to the last result.
@@ -55,13 +55,13 @@ impl Counted {
             }
         }
         found.extend(self.probes.violations());
-        if let Some(pairs) = &self.pairs {
-            if pairs.different > 0 {
+        for (same, pairs) in &self.pairs {
+            if pairs.wrong > 0 {
                 let first = pairs.first.as_deref().unwrap_or_default();
-                found.push(format!("{} pairs had two different answers, the first: {first}", pairs.different));
+                found.push(format!("{} pairs ({same}) have wrong answers, the first: {first}", pairs.wrong));
             }
             if pairs.messages != pairs.pairs {
-                found.push(format!("{} pairs made {} messages", pairs.pairs, pairs.messages));
+                found.push(format!("{} pairs ({same}) made {} messages", pairs.pairs, pairs.messages));
             }
         }
         found
@@ -153,7 +153,7 @@ mod tests {
             ends: vec![("api-1".to_owned(), Ends { killed: 3, lost: 1, ..Ends::default() })],
             had_outages: false,
             probes: probe::Report::default(),
-            pairs: None,
+            pairs: Vec::new(),
             nodes: Vec::new(),
             final_after: Duration::ZERO,
         };
@@ -183,8 +183,8 @@ mod tests {
     #[test]
     fn a_pair_is_one_message_with_one_answer() {
         let good = pairs::Report { pairs: 5, messages: 5, ..pairs::Report::default() };
-        assert!(judge(|counted| counted.pairs = Some(good)).is_empty());
-        let bad = pairs::Report { pairs: 5, messages: 6, different: 1, ..pairs::Report::default() };
-        assert_eq!(judge(|counted| counted.pairs = Some(bad)).len(), 2);
+        assert!(judge(|counted| counted.pairs = vec![("key", good)]).is_empty());
+        let bad = pairs::Report { pairs: 5, messages: 6, wrong: 1, ..pairs::Report::default() };
+        assert_eq!(judge(|counted| counted.pairs = vec![("key", bad)]).len(), 2);
     }
 }
