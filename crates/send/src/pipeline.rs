@@ -29,7 +29,7 @@ const EVENTS_MAX: usize = 1_024;
 /// Notes that may wait.
 const NOTES_MAX: usize = 1_024;
 /// How long the last results of closed links may take to be written.
-const SETTLE_MAX: Duration = Duration::from_secs(2);
+const SETTLE_MAX: Duration = Duration::from_secs(5);
 /// How often claims of dead processes are looked for.
 const RECOVER_EVERY: Duration = Duration::from_secs(1);
 /// Claims of an earlier life settled in one commit.
@@ -39,6 +39,8 @@ const CLAIMS_AT_ONCE: u32 = 4;
 pub(crate) struct Tasks {
     dispatcher: JoinHandle<()>,
     settler: JoinHandle<()>,
+    /// Opens and closes links as leases come and go.
+    keeper: JoinHandle<()>,
     /// Chores that end with the process.
     chores: Vec<JoinHandle<()>>,
 }
@@ -87,8 +89,8 @@ pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> R
         chores: vec![
             supervise("sweeping", &died, &shared, sweeper::run(shared.clone())),
             supervise("recovery", &died, &shared, recover(shared.clone())),
-            supervise("leases", &died, &shared, territory::keep(shared.clone())),
         ],
+        keeper: supervise("leases", &died, &shared, territory::keep(shared.clone())),
     };
     Ok(Service::new(shared, tasks, failed))
 }
@@ -126,7 +128,10 @@ impl Drop for AbortOnDrop {
 pub(crate) async fn stop(shared: &Shared, tasks: Tasks) {
     shared.stopping.store(true, Ordering::Release);
     shared.wake.notify_one();
-    shared.store.drain();
+    if shared.territory.is_shared() {
+        // From here on nobody else closes a link: each has its time to be answered, under leases that are still ours.
+        let _ = tasks.keeper.await;
+    }
     // A dispatcher that panicked has stopped all the same; its claims are settled at the next start.
     let _ = tasks.dispatcher.await;
     while shared.claims_out.load(Ordering::Acquire) > 0 {
@@ -135,20 +140,13 @@ pub(crate) async fn stop(shared: &Shared, tasks: Tasks) {
     shared.relays.stop(shared.config.drain).await;
     tasks.chores.iter().for_each(JoinHandle::abort);
     // The links are closed; what they sent last is being written.
-    let _ = tokio::time::timeout(SETTLE_MAX, settled(shared)).await;
-    tasks.settler.abort();
-    let _ = tasks.settler.await;
-}
-
-/// Waits until everything that came back from the relays is written.
-async fn settled(shared: &Shared) {
-    let mut quiet = 0;
-    let mut last = 0;
-    while quiet < 5 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let writes = shared.store.metrics().row_writes.load(Ordering::Relaxed);
-        quiet = if writes == last { quiet + 1 } else { 0 };
-        last = writes;
+    territory::leave(shared);
+    // A settling side that is gone needs no word.
+    let _ = shared.notes.send(Note::Closed).await;
+    let settler_ends = tasks.settler.abort_handle();
+    if tokio::time::timeout(SETTLE_MAX, tasks.settler).await.is_err() {
+        tracing::warn!("what the relays said last could not be written in time; it counts as unknown");
+        settler_ends.abort();
     }
 }
 

@@ -46,6 +46,8 @@ pub enum Note {
     Gone(i64),
     /// Claims of dead processes were settled: receipts that came for their messages may find them now.
     Recovered,
+    /// No link is open any more: what is left of their events is the last.
+    Closed,
 }
 
 /// What a round of settling produced.
@@ -103,6 +105,8 @@ pub struct Settler {
     pub(crate) orphan_count: usize,
     random: u64,
     ticked: Timestamp,
+    /// No link is open any more.
+    closed: bool,
     /// Receipts that other processes kept, and when they were looked for.
     pub(crate) foreign: Foreign,
 }
@@ -120,11 +124,12 @@ impl Settler {
             orphan_count: 0,
             random,
             ticked,
+            closed: false,
             foreign: Foreign::default(),
         }
     }
 
-    /// Settles until every sender is gone.
+    /// Settles until every sender is gone, or the links are closed and all that came from them is written.
     pub async fn run(mut self) {
         if let Err(error) = self.load_orphans().await {
             tracing::warn!(%error, "unmatched receipts could not be read; they are matched when their deadline comes");
@@ -143,9 +148,17 @@ impl Settler {
                 Some(note) = self.notes.recv() => self.settle_note(note).await,
                 () = tokio::time::sleep(tick) => {}
             }
+            if self.is_over() {
+                return;
+            }
             self.look_for_foreign().await;
             self.tick().await;
         }
+    }
+
+    fn is_over(&self) -> bool {
+        let unsettled = self.shared.unsettled.load(Ordering::Acquire);
+        self.closed && unsettled == 0 && self.events.is_empty() && self.notes.is_empty()
     }
 
     /// One round over events: decide, write, confirm.
@@ -475,6 +488,7 @@ impl Settler {
         match note {
             Note::Gone(id) => round.changes.push(Change::NotDue(id)),
             Note::Recovered => self.match_again().await,
+            Note::Closed => self.closed = true,
             Note::Poison { id, attempt, reason } => {
                 let landed = self.shared.flights.lock().land(id, attempt);
                 if let Some((flight, claim_done)) = landed {

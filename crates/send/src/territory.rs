@@ -114,13 +114,16 @@ impl Territory {
     }
 }
 
-/// Keeps the links in line with what this process holds, until it is aborted.
+/// Keeps the links in line with what this process holds, until it is stopping.
 pub async fn keep(shared: Arc<Shared>) {
     let Some((mut holdings, validity)) = shared.territory.shared.clone() else { return std::future::pending().await };
     let mut known: BTreeMap<Bind, i64> = BTreeMap::new();
     let mut lapsed = false;
     loop {
         let mut changed = tokio::time::timeout(LOOK_EVERY, holdings.changed()).await.is_ok();
+        if shared.stopping.load(Ordering::Acquire) {
+            return;
+        }
         if !validity.is_good() {
             if !std::mem::replace(&mut lapsed, true) {
                 tracing::warn!("leases could not be renewed and end; sessions with relays are closed until they can");
@@ -147,6 +150,16 @@ pub async fn keep(shared: Arc<Shared>) {
         }
         give_up(&shared, &held, now_ms);
     }
+}
+
+/// Gives everything up, now that no link is open any more.
+pub fn leave(shared: &Shared) {
+    let Some(held) = shared.territory.holdings() else { return };
+    let now_ms = shared.territory.database_ms(shared.clock.now());
+    let spacing = |relay: u8| shared.relays.get(relay).map_or(0, |link| link.spacing_ms());
+    let binds = held.binds.keys().chain(&held.giving_up);
+    shared.store.stopped(binds.map(|bind| (*bind, now_ms + spacing(bind.0))));
+    shared.store.drain();
 }
 
 /// Reports binds that are not used any more although they were held: others may use them once their spacing is over.

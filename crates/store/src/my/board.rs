@@ -291,10 +291,11 @@ impl Keeper {
                 return;
             }
             if closed {
-                // The whole process ends: nothing of it is in use any more.
-                stopped.extend(self.using.keys().map(|name| (*name, 0)));
-                stopped.extend(self.board.node.map(|node| (LeaseName::Node(node), 0)));
-                stopped.extend(Task::ALL.map(|task| (LeaseName::Task(task), 0)));
+                // The whole process ends: nothing of it is in use any more. What was reported keeps its moment.
+                let node = self.board.node.map(LeaseName::Node);
+                for name in self.using.keys().copied().chain(node).chain(Task::ALL.map(LeaseName::Task)) {
+                    stopped.entry(name).or_insert(0);
+                }
                 for _ in 0..3 {
                     match self.board.look(true, &stopped) {
                         Ok((plan, _)) if plan.node != NodeStep::Left => {}
