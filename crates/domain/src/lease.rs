@@ -60,6 +60,8 @@ pub struct Me {
     pub dispatch: bool,
     /// It has the role `report`.
     pub report: bool,
+    /// It has the role `schedule`.
+    pub schedule: bool,
     /// It stops: it takes nothing and gives up all it has.
     pub draining: bool,
 }

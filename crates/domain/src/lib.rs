@@ -2,9 +2,11 @@
 //!
 //! Pure values and functions: no IO, no clock, no randomness but what is passed in.
 
+pub mod ad;
 pub mod breaker;
 pub mod channel;
 pub mod code;
+pub mod hours;
 pub mod id;
 pub mod lane;
 pub mod lease;
@@ -22,6 +24,7 @@ pub mod variables;
 pub use breaker::{Allow, Breaker};
 pub use channel::{Channel, ChannelChoice};
 pub use code::{Action, Billing, Code};
+pub use hours::Hours;
 pub use id::{AccountId, ClockBehind, EntryId, IdGen, KeyId, MessageId, RelayId, RequestId, SenderId};
 pub use lane::Lane;
 pub use phone::PhoneNumber;

@@ -56,7 +56,7 @@ impl Default for SendConfig {
             idempotency_wait: Duration::from_secs(5),
             drain: Duration::from_secs(5),
             own_number: phone::parse_sender(OWN_NUMBER).expect("the default number has the form of one"),
-            roles: Roles { dispatch: true, report: true },
+            roles: Roles { dispatch: true, report: true, schedule: true },
             seed: 0,
         }
     }

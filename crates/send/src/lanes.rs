@@ -50,6 +50,8 @@ impl LaneState {
             lane: record.lane,
             account: record.account,
             request: 0,
+            send_at: 0,
+            held: false,
         };
         self.add(run);
     }

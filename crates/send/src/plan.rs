@@ -197,7 +197,7 @@ mod tests {
             plan.rows.push(PlanRow { index: index as u32, lane, channel, price: 1, message, content, id: 0 });
         }
         let count = (contents.len() - equals.len()) as u32;
-        let slice = Slice { first: 100, count, lane: Lane::Bulk, expires: 0 };
+        let slice = Slice { first: 100, count, lane: Lane::Bulk, expires: 0, send_at: 0 };
         let equals: Vec<_> = equals.iter().map(|(at, first)| (*at, Some(*first))).collect();
         plan.staged(0, contents.len(), Some(slice), &equals);
         plan

@@ -211,6 +211,7 @@ fn send_config(config: &Config, clock: &dyn Clock) -> SendConfig {
         roles: bongsu_store::Roles {
             dispatch: config.roles.contains(&Role::Dispatch),
             report: config.roles.contains(&Role::Report),
+            schedule: config.roles.contains(&Role::Schedule),
         },
         // Only jitter hangs on it: two processes that start at the same time must not move in step.
         seed: clock.now().micros().unsigned_abs() ^ u64::from(std::process::id()) << 32,

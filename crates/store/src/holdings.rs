@@ -17,6 +17,8 @@ pub struct Roles {
     pub dispatch: bool,
     /// It does periodic work.
     pub report: bool,
+    /// It lets what waits for its time go.
+    pub schedule: bool,
 }
 
 /// A bind of a relay: its number, and the slot from 0.
@@ -35,6 +37,8 @@ pub struct Holdings {
     pub sweep: bool,
     /// It settles what dead processes left.
     pub recover: bool,
+    /// It lets what waits for its time go.
+    pub schedule: bool,
     /// Processes alive.
     pub members: u16,
     /// Its place among the active dispatchers, and how many there are.

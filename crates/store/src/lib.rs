@@ -35,6 +35,7 @@ mod store;
 mod sweep;
 mod tx;
 pub mod vault;
+pub mod waiting;
 mod wal;
 pub mod wallet;
 mod writer;

@@ -99,7 +99,7 @@ impl History<'_> {
                 let new = message(self.vault, from + at + offset);
                 self.message(run + offset as i64, request, &new)?;
             }
-            let slice = Slice { first: run, count, lane: Lane::Bulk, expires: 0 };
+            let slice = Slice { first: run, count, lane: Lane::Bulk, expires: 0, send_at: 0 };
             self.run(request, &slice)?;
             at += u64::from(count);
         }
@@ -172,6 +172,7 @@ pub fn message(recipient: i64, last4: i64, sealed: Vec<u8>) -> NewMessage {
         channel: Channel::Sms,
         unit: Unit::PointSms,
         price: 0,
+        send_at: 0,
         expires_ms: 86_400_000,
         recipient,
         last4,

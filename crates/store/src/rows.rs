@@ -204,6 +204,10 @@ pub struct Run {
     pub account: AccountId,
     /// Their batch, 0 for single messages.
     pub request: i64,
+    /// When they leave or left, Unix milliseconds; 0: at once.
+    pub send_at: i64,
+    /// They wait for that time.
+    pub held: bool,
 }
 
 impl Run {
@@ -214,7 +218,7 @@ impl Run {
 }
 
 pub(crate) const RUN_COLUMNS: &str =
-    "runs.first, runs.count, runs.next, runs.gen, runs.lane, runs.account, runs.request";
+    "runs.first, runs.count, runs.next, runs.gen, runs.lane, runs.account, runs.request, runs.send_at, runs.held";
 
 pub(crate) fn read_run(row: &SqlRow<'_>) -> Result<Run, Error> {
     Ok(Run {
@@ -225,6 +229,8 @@ pub(crate) fn read_run(row: &SqlRow<'_>) -> Result<Run, Error> {
         lane: Lane::from_u8(row.get(4)?).unwrap_or(Lane::Bulk),
         account: AccountId(row.get(5)?),
         request: row.get(6)?,
+        send_at: row.get(7)?,
+        held: row.get(8)?,
     })
 }
 

@@ -10,6 +10,7 @@ use crate::db::Db;
 use crate::error::{Error, Kind};
 use crate::rows::{self, MessageRow};
 use crate::tx::Tx;
+use crate::waiting;
 
 /// Rows removed by one cleaning unit, so that it stays short.
 const CLEAN_MAX: u32 = 500;
@@ -36,7 +37,8 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, account: Option<AccountId>, id: i64) -> Re
             return Err(too_late());
         }
     }
-    finish_waiting(tx, &row, Status::Canceled, Code::Canceled)
+    finish_waiting(tx, &row, Status::Canceled, Code::Canceled)?;
+    waiting::forget_if_over(tx, &run)
 }
 
 /// Ends waiting messages of a run that are worthless by now.
@@ -98,6 +100,9 @@ pub(crate) fn clean(tx: &mut Tx<'_>, orphans_before: Timestamp) -> Result<usize,
 /// What a day still needs before its file may go, in small units; `true` when it is done.
 pub(crate) fn retire(tx: &mut Tx<'_>, day: Day) -> Result<bool, Error> {
     let (from, to) = day_range(day);
+    if waiting::holds(tx.live, (from, to))? {
+        return Err(Error::new(Kind::Conflict("waiting"), "messages of the day wait for their time"));
+    }
     let mut gone = 0;
     tx.live.execute("DELETE FROM backlog WHERE first BETWEEN ? AND ?", (from, to))?;
     for (table, key, id) in [

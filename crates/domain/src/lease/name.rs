@@ -11,17 +11,20 @@ pub enum Task {
     Sweep,
     /// Brings home what a dead process left: its claims and unclaimed runs.
     Recover,
+    /// Lets what waits for its time go when that comes.
+    Schedule,
 }
 
 impl Task {
-    /// Both.
-    pub const ALL: [Task; 2] = [Task::Sweep, Task::Recover];
+    /// All of them.
+    pub const ALL: [Task; 3] = [Task::Sweep, Task::Recover, Task::Schedule];
 
     /// Its word in names.
     pub const fn as_str(self) -> &'static str {
         match self {
             Task::Sweep => "sweep",
             Task::Recover => "recover",
+            Task::Schedule => "schedule",
         }
     }
 

@@ -88,7 +88,8 @@ impl Plan {
 ///   which they joined: one without a bind at every relay could not keep a customer's ratio. The rest stand by.
 /// - Active members share the slots of each relay evenly. Each keeps its lowest ones, gives up what is too much and
 ///   takes free ones up to its share; so with members and relays unchanged, no slot is both taken and given up.
-/// - A task stays with its owner while that is alive, and is taken by any member that dispatches or reports.
+/// - A task stays with its owner while that is alive, and is taken by any member that dispatches or reports; that of
+///   schedules by one that has their role.
 pub fn plan(
     now_ms: i64,
     lease_ms: i64,
@@ -188,8 +189,12 @@ impl Planner<'_> {
     }
 
     fn tasks(&mut self, stopped: &BTreeSet<LeaseName>) {
-        let may_work = (self.me.dispatch || self.me.report) && !self.me.draining;
-        for name in Task::ALL.map(LeaseName::Task) {
+        for task in Task::ALL {
+            let has_role = match task {
+                Task::Sweep | Task::Recover => self.me.dispatch || self.me.report,
+                Task::Schedule => self.me.schedule,
+            };
+            let (may_work, name) = (has_role && !self.me.draining, LeaseName::Task(task));
             if self.is_mine(name) {
                 if may_work { self.renew(name) } else { self.give_up(name) }
             } else if may_work && self.is_free(name) && !stopped.contains(&name) {

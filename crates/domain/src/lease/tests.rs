@@ -31,7 +31,7 @@ fn held(owner: i64, texts: &[&str]) -> Vec<Lease> {
 }
 
 fn me(owner: i64, node: Option<u16>) -> Me {
-    Me { owner, node, dispatch: true, report: false, draining: false }
+    Me { owner, node, dispatch: true, report: false, schedule: false, draining: false }
 }
 
 fn only(list: &[(LeaseName, i64)]) -> Vec<LeaseName> {
@@ -217,6 +217,8 @@ fn a_process_without_roles_takes_a_node_and_nothing_else() {
     let reporter = plan_of(&[], &Me { report: true, ..api });
     assert_eq!(only(&reporter.take), names(&["task:sweep", "task:recover"]));
     assert!(reporter.writes().iter().any(|row| row.report && !row.dispatch));
+    let scheduler = plan_of(&[], &Me { schedule: true, ..api });
+    assert_eq!(only(&scheduler.take), names(&["task:schedule"]));
 }
 
 #[test]

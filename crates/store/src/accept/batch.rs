@@ -20,7 +20,7 @@ static CONTENTS: Many = Many::new(
     &[("v_request", Int), ("v_no", Int), ("v_sealed", Blob)],
 );
 
-/// Rows of a batch to be staged: one lane, one account, at most [`RUN_MAX`].
+/// Rows of a batch to be staged: one lane, one account, one time to leave, at most [`RUN_MAX`].
 #[derive(Debug)]
 pub struct Stage {
     /// The request they belong to.
@@ -70,7 +70,8 @@ pub(crate) fn stage(tx: &mut Tx<'_>, stage: &Stage) -> Result<Staged, Error> {
     let first = tx.new_ids(rows.len() as u32)?;
     let day = id_day(first);
     let accepted_ms = id_millis(first);
-    let mut slice = Slice { first, count: rows.len() as u32, lane: stage.lane, expires: i64::MAX };
+    let send_at = stage.messages[0].send_at;
+    let mut slice = Slice { first, count: rows.len() as u32, lane: stage.lane, expires: i64::MAX, send_at };
     for (id, row) in (first..).zip(&mut rows) {
         row.0 = id;
         slice.expires = slice.expires.min(accepted_ms + row.1.expires_ms);

@@ -33,6 +33,8 @@ pub struct NewMessage {
     pub unit: Unit,
     /// Amount in the unit.
     pub price: i64,
+    /// When it is to leave, Unix milliseconds; 0: at once.
+    pub send_at: i64,
     /// Milliseconds after accept at which it is worthless.
     pub expires_ms: i64,
     /// Keyed hash of account and recipient.

@@ -12,12 +12,12 @@ use crate::error::{Error, Kind};
 use crate::tx::Tx;
 use crate::wallet;
 
-/// Writes the single messages of one commit: ids in the order of lane and account, one run for each of those.
+/// Writes the single messages of one commit: ids in the order of lane, account and time to leave, one run for each of those.
 pub(crate) fn write_singles(tx: &mut Tx<'_>, singles: &mut [Box<Single>]) -> Result<(), Error> {
     if singles.is_empty() {
         return Ok(());
     }
-    singles.sort_by_key(|s| (s.lane, s.account));
+    singles.sort_by_key(|s| (s.lane, s.account, s.message.send_at));
     let known = Known::look(tx, singles)?;
     let mut met = Met::default();
     for single in singles.iter_mut() {
@@ -96,9 +96,10 @@ impl Known {
 /// Gives ids, one run at a time. Without ids nothing of a run is written; the rest of the commit needs none.
 fn number(tx: &mut Tx<'_>, singles: &mut [Box<Single>]) -> Result<Vec<(AccountId, Slice)>, Error> {
     let mut slices = Vec::new();
-    for same in singles.chunk_by_mut(|a, b| (a.lane, a.account) == (b.lane, b.account)) {
+    let kin = |s: &Single| (s.lane, s.account, s.message.send_at);
+    for same in singles.chunk_by_mut(|a, b| kin(a) == kin(b)) {
         for chunk in same.chunks_mut(RUN_MAX) {
-            let (account, lane) = (chunk[0].account, chunk[0].lane);
+            let (lane, account, send_at) = kin(&chunk[0]);
             let count = chunk.iter().filter(|s| s.outcome.is_none()).count() as u32;
             if count == 0 {
                 continue;
@@ -112,7 +113,7 @@ fn number(tx: &mut Tx<'_>, singles: &mut [Box<Single>]) -> Result<Vec<(AccountId
                 }
                 first => first?,
             };
-            let mut slice = Slice { first, count, lane, expires: i64::MAX };
+            let mut slice = Slice { first, count, lane, expires: i64::MAX, send_at };
             for (id, single) in (first..).zip(chunk.iter_mut().filter(|s| s.outcome.is_none())) {
                 slice.expires = slice.expires.min(id_millis(first) + single.message.expires_ms);
                 let (status, body) = single.answer.as_ref().map_or((202, Vec::new()), |answer| answer(id));

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::index::Keys;
 use crate::rows::Run;
 use crate::tx::Tx;
+use crate::waiting::{self, Counted};
 
 static MESSAGES: Many = Many::new(
     "INSERT INTO messages (id, account, request, lane, channel, unit, price, expires, recipient, last4, content, sealed, extra,
@@ -146,6 +147,8 @@ pub struct Slice {
     pub lane: Lane,
     /// The earliest expiry in it, ms since the Unix epoch.
     pub expires: i64,
+    /// When all of them leave, Unix milliseconds; 0: at once. Those that leave later wait in [`crate::waiting`].
+    pub send_at: i64,
 }
 
 pub(super) fn slices(db: &Db, slices: &[Slice], request: i64) -> Result<(), Error> {
@@ -153,8 +156,11 @@ pub(super) fn slices(db: &Db, slices: &[Slice], request: i64) -> Result<(), Erro
     Ok(())
 }
 
-/// Makes slices exist: their runs, waiting.
+/// Makes slices exist: their runs, waiting for a dispatcher, or for their time.
 pub(super) fn runs(tx: &mut Tx<'_>, request: i64, slices: &[(AccountId, Slice)]) -> Result<(), Error> {
+    let (now, later): (Vec<(AccountId, Slice)>, Vec<_>) = slices.iter().partition(|(_, slice)| slice.send_at == 0);
+    waiting::hold(tx, request, &later, Counted::FromSendAt)?;
+    let slices = now;
     let run = |(account, s): &(AccountId, Slice)| [s.first, i64::from(s.count), s.lane as i64, account.0, request];
     tx.live.many(&RUNS, slices.iter().map(run))?;
     let waiting = |(account, s): &(AccountId, Slice)| [s.lane as i64, account.0, s.first, s.expires];
@@ -167,6 +173,8 @@ pub(super) fn runs(tx: &mut Tx<'_>, request: i64, slices: &[(AccountId, Slice)])
         lane: slice.lane,
         account: *account,
         request,
+        send_at: 0,
+        held: false,
     }));
     Ok(())
 }

@@ -183,6 +183,7 @@ impl Board {
             node: self.node,
             dispatch: self.roles.dispatch,
             report: self.roles.report,
+            schedule: self.roles.schedule,
             draining,
         };
         let stopped: Vec<(LeaseName, i64)> = stopped.iter().map(|(name, at)| (*name, *at)).collect();
@@ -338,6 +339,7 @@ impl Keeper {
             slots: plan.share.iter().map(|Share { relay, of, .. }| (*relay, *of)).collect(),
             sweep: has(Task::Sweep),
             recover: has(Task::Recover),
+            schedule: has(Task::Schedule),
             members: plan.members,
             active: plan.active,
             now_ms,

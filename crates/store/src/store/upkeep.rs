@@ -1,11 +1,15 @@
 //! Periodic work and what ends waiting messages: cancels, expiry, cleaning, days that come and go.
 
-use bongsu_domain::{AccountId, Day, Timestamp};
+use bongsu_domain::{AccountId, Day, Hours, Timestamp};
 
 use super::{Place, Store};
 use crate::error::Error;
 use crate::files::Layout;
+use crate::waiting::{self, Target, Withdrawn};
 use crate::{recovery, sweep};
+
+/// Runs that are let go in one commit.
+const RELEASE_MAX: u32 = 50;
 
 impl Store {
     /// Cancels a waiting message of an account (or of any).
@@ -32,6 +36,58 @@ impl Store {
             ended += self.write_as(false, move |tx| sweep::expire_run(tx, first)).await?;
         }
         Ok(ended)
+    }
+
+    /// Lets runs go whose time has come, each once over all processes that try; those alone that were due before, where
+    /// another process has this work. Answers how many went.
+    ///
+    /// # Errors
+    /// As for [`Store::write`].
+    pub async fn release_due(&self, before: Timestamp, hours: Hours) -> Result<usize, Error> {
+        let mut gone = 0;
+        loop {
+            let due =
+                self.inner.hot.read(move |reader| waiting::due(&reader.live, before.millis(), RELEASE_MAX)).await?;
+            if due.is_empty() {
+                return Ok(gone);
+            }
+            let more = due.len() == RELEASE_MAX as usize;
+            let released = self.write_as(false, move |tx| waiting::release(tx, &due, hours)).await?;
+            gone += released;
+            if !more || released == 0 {
+                return Ok(gone);
+            }
+        }
+    }
+
+    /// Has what waits for its time leave at another one. Answers how many messages.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict("left")` when nothing of it waits for its time.
+    pub async fn reschedule(&self, account: Option<AccountId>, target: Target, at: Timestamp) -> Result<u64, Error> {
+        let done = self.write_as(false, move |tx| waiting::reschedule(tx, account, target, at.millis())).await;
+        if let Some(account) = account {
+            self.wrote(account);
+        }
+        done
+    }
+
+    /// Cancels what of a request (a batch, a group) has not left, run by run: a repeat goes on where a crash ended it.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn cancel_request(&self, account: Option<AccountId>, request: i64) -> Result<Withdrawn, Error> {
+        let runs = self.read(move |reader| waiting::runs_of(&reader.live, account, request)).await?;
+        let mut sum = Withdrawn::default();
+        for first in runs {
+            let of_run = self.write_as(false, move |tx| waiting::withdraw(tx, first)).await?;
+            sum.canceled += of_run.canceled;
+            sum.left += of_run.left;
+        }
+        if let Some(account) = account {
+            self.wrote(account);
+        }
+        Ok(sum)
     }
 
     /// Removes keys, orphans and staged rows that are over their time. Answers how many.
@@ -75,6 +131,9 @@ impl Store {
         };
         let mut gone = Vec::new();
         for day in days.into_iter().filter(|day| *day < keep_from) {
+            if self.read(move |reader| waiting::holds(&reader.live, sweep::day_range(day))).await? {
+                continue;
+            }
             while !self.write_as(false, move |tx| sweep::retire(tx, day)).await? {}
             self.drop_day(day).await?;
             gone.push(day);

@@ -48,7 +48,7 @@ pub const TABLES: [&str; 27] = [
     "slices",
 ];
 /// The others.
-pub const MORE_TABLES: [&str; 3] = ["submits", "unknown_attempts", "vault_keys"];
+pub const MORE_TABLES: [&str; 4] = ["submits", "unknown_attempts", "vault_keys", "waiting"];
 
 /// A database that laws of this process use one after the other: to make one takes longer than most laws.
 struct Slot {

@@ -287,6 +287,7 @@ pub fn sms(price: i64) -> NewMessage {
         channel: Channel::Sms,
         unit: Unit::PointSms,
         price,
+        send_at: 0,
         expires_ms: DAY_MS,
         recipient: 1,
         last4: 11,

@@ -110,7 +110,7 @@ impl World {
     fn join(&mut self, dispatch: bool, report: bool, slow: u8) {
         self.starts += 1;
         self.processes.push(Process {
-            me: Me { owner: self.starts, node: None, dispatch, report, draining: false },
+            me: Me { owner: self.starts, node: None, dispatch, report, schedule: dispatch || report, draining: false },
             next: self.now,
             loses_answer: false,
             slow,
