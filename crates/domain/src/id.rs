@@ -67,6 +67,8 @@ id_types! {
     MessageId "msg"
     /// A request: one message or a batch.
     RequestId "bat"
+    /// A group: a request of many rows that are staged before it is sent.
+    GroupId "grp"
     /// An account.
     AccountId "acc"
     /// An API key.

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use bongsu_domain::id::id_day;
-use bongsu_domain::{MessageId, RequestId, Status};
+use bongsu_domain::{GroupId, MessageId, RequestId, Status};
 
 use crate::db::Db;
 use crate::error::Error;
+use crate::groups;
 use crate::readers::Reader;
 use crate::rows::{self, Run};
 use crate::store::Store;
@@ -59,6 +60,13 @@ pub async fn totals(store: &Store) -> Result<Totals, Error> {
         sum.owed_back += counted.owed_back;
         last
     } {
+        after = last;
+    }
+    // What is moved between the two looks is counted twice rather than not at all.
+    let mut after = i64::MIN;
+    while let Some((last, counted)) = store.read(move |reader| count_unmoved(reader, after)).await? {
+        sum.promised += counted.promised;
+        sum.present += counted.present;
         after = last;
     }
     let promises = promises(store).await?;
@@ -115,6 +123,7 @@ async fn moves(store: &Store, oldest: i64) -> Result<Moves, Error> {
         format!("request:{}", RequestId(oldest)),
         format!("request:{}", MessageId(oldest)),
         format!("settle:{}:", id_day(first_run)),
+        format!("request:{}", GroupId(oldest)),
     ];
     let mut sum = Moves::default();
     let mut after = i64::MIN;
@@ -136,6 +145,7 @@ async fn moves(store: &Store, oldest: i64) -> Result<Moves, Error> {
             if cause.starts_with("settle:") && cause >= floors[2] {
                 sum.refunded += amount;
             } else if (cause.starts_with("request:bat_") && cause >= floors[0])
+                || (cause.starts_with("request:grp_") && cause >= floors[3])
                 || (cause.starts_with("request:msg_") && cause >= floors[1])
             {
                 sum.charged -= amount;
@@ -172,6 +182,22 @@ fn count_runs(reader: &mut Reader, after: i64) -> Result<(Option<i64>, Counted),
         counted.double_final += double.unsigned_abs();
     }
     Ok((runs.last().map(|run| run.first), counted))
+}
+
+/// Slices of groups that are sent and have no run yet.
+fn count_unmoved(reader: &mut Reader, after: i64) -> Result<Option<(i64, Counted)>, Error> {
+    let slices = groups::unmoved(&reader.live, after, RUNS_AT_ONCE)?;
+    let Some((last, _)) = slices.last().copied() else { return Ok(None) };
+    let mut counted = Counted::default();
+    for (first, count) in slices {
+        counted.promised += u64::from(count);
+        let Some(day) = reader.day(id_day(first))? else { continue };
+        let present: i64 = day
+            .prepare_cached("SELECT COUNT(*) FROM messages WHERE id BETWEEN ? AND ?")?
+            .query_row((first, first + i64::from(count) - 1), |row| row.get(0))?;
+        counted.present += present.unsigned_abs();
+    }
+    Ok(Some((last, counted)))
 }
 
 fn conclude(reader: &mut Reader, sum: &Counted, promises: &Promises, moves: &Moves) -> Result<Totals, Error> {

@@ -13,6 +13,7 @@ pub mod distributions;
 mod error;
 pub mod faults;
 mod files;
+pub mod groups;
 mod holdings;
 pub mod index;
 pub mod keys;
@@ -45,7 +46,7 @@ pub use holdings::{Bind, Holdings, Roles, Validity};
 pub use metrics::{COMMIT_BOUNDS_US, Metrics};
 pub use open::Options;
 pub use readers::Reader;
-pub use store::{Look, Store};
+pub use store::{GroupAnswer, Look, Store};
 pub use tx::Tx;
 pub use vault::{HashPurpose, Vault};
 

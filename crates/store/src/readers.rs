@@ -92,7 +92,11 @@ impl Reader {
 
     /// A message that exists, with its run.
     pub(crate) fn message(&mut self, id: i64) -> Result<Option<(MessageRow, Run)>, Error> {
-        let Some(run) = rows::run_of(&self.live, id)? else { return Ok(None) };
+        let run = match rows::run_of(&self.live, id)? {
+            Some(run) => Some(run),
+            None => crate::groups::run_to_be(&self.live, id)?,
+        };
+        let Some(run) = run else { return Ok(None) };
         let Some(day) = self.day(id_day(id))? else { return Ok(None) };
         Ok(rows::by_id(day, id)?.map(|row| (row, run)))
     }

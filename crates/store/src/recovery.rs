@@ -152,7 +152,7 @@ pub(crate) fn orphan_slices(
             let exists: i64 = live
                 .prepare_cached("SELECT COUNT(*) FROM runs WHERE first = ?")?
                 .query_row([first], |row| row.get(0))?;
-            if exists == 0 {
+            if exists == 0 && !crate::groups::has_slice(live, first)? {
                 found.push((first, count));
             }
         }

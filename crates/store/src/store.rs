@@ -2,6 +2,7 @@
 
 mod accepts;
 mod dispatch;
+mod groups;
 mod history;
 mod upkeep;
 
@@ -11,6 +12,7 @@ use bongsu_domain::{Clock, IdGen, Timestamp};
 use tokio::sync::watch;
 
 pub use dispatch::Look;
+pub use groups::GroupAnswer;
 
 use crate::error::{Error, Kind};
 use crate::files::Layout;

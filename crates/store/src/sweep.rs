@@ -8,6 +8,7 @@ use crate::changes::{self, Final};
 use crate::claims::DueKind;
 use crate::db::Db;
 use crate::error::{Error, Kind};
+use crate::groups;
 use crate::rows::{self, MessageRow};
 use crate::tx::Tx;
 use crate::waiting;
@@ -39,6 +40,20 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, account: Option<AccountId>, id: i64) -> Re
     }
     finish_waiting(tx, &row, Status::Canceled, Code::Canceled)?;
     waiting::forget_if_over(tx, &run)
+}
+
+/// Takes a run out of the line: nobody claims from it any more.
+pub(crate) fn take_out(live: &Db, run: &rows::Run) -> Result<(), Error> {
+    live.prepare_cached("UPDATE runs SET gen = gen + 1, held = 0 WHERE first = ?")?.execute([run.first])?;
+    if run.held {
+        live.prepare_cached("DELETE FROM waiting WHERE first = ?")?.execute([run.first])?;
+    }
+    live.prepare_cached("DELETE FROM backlog WHERE lane = ? AND account = ? AND first = ?")?.execute((
+        run.lane as u8,
+        run.account.0,
+        run.first,
+    ))?;
+    Ok(())
 }
 
 /// Ends waiting messages of a run that are worthless by now.
@@ -121,6 +136,7 @@ pub(crate) fn retire(tx: &mut Tx<'_>, day: Day) -> Result<bool, Error> {
         gone +=
             tx.live.delete_in(&format!("DELETE FROM {table} WHERE {id} BETWEEN {from} AND {to} AND {key}"), &over)?;
     }
+    gone += groups::retire(tx, from, to)?;
     if gone == 0 {
         tx.close_day(day);
     }

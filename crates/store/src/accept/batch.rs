@@ -11,6 +11,7 @@ use super::{IdempotencyKey, NewMessage, Refused};
 use crate::db::dialect::Kind::{Blob, Int};
 use crate::db::dialect::Many;
 use crate::error::{Error, Kind};
+use crate::groups;
 use crate::rows;
 use crate::tx::Tx;
 use crate::wallet;
@@ -184,7 +185,7 @@ pub(crate) fn discard(tx: &mut Tx<'_>, slices: &[(i64, u32)]) -> Result<(), Erro
         let day = id_day(first);
         let lock = "SELECT first FROM slices WHERE first = ? /* lock */";
         tx.peek_day(day)?.prepare_cached(lock)?.query_map([first], |row| row.get::<i64>(0))?;
-        if rows::run_of(tx.live, first)?.is_some() {
+        if rows::run_of(tx.live, first)?.is_some() || groups::has_slice(tx.live, first)? {
             continue;
         }
         let last = first + i64::from(count) - 1;

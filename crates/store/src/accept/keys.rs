@@ -36,6 +36,12 @@ pub(crate) fn seen(live: &Db, key: &IdempotencyKey, now_ms: i64) -> Result<Optio
     Ok(stored.of(key, now_ms))
 }
 
+/// Keeps the answer of a key that [`seen`] did not find.
+pub(crate) fn remember(live: &Db, key: &IdempotencyKey, status: u16, body: &[u8], now_ms: i64) -> Result<(), Error> {
+    let stored = Answers::look(live, &[key.key])?;
+    stored.put(live, vec![NewAnswer { key, status, body }], now_ms)
+}
+
 /// Stored answers of some keys.
 #[derive(Default)]
 pub(super) struct Answers(HashMap<i64, (Vec<u8>, u16, Vec<u8>, i64)>);

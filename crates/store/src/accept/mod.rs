@@ -16,10 +16,10 @@ mod write;
 
 pub use batch::{BatchCommit, Stage, Staged};
 pub(crate) use batch::{commit_batch, discard, stage};
-pub(crate) use keys::{clean, seen};
+pub(crate) use keys::{clean, remember, seen};
 pub(crate) use singles::write_singles;
 pub use write::Slice;
-pub(crate) use write::{Request, Row, insert_message, insert_request};
+pub(crate) use write::{Request, Row, hidden_run, insert_message, insert_request, runs};
 
 /// Messages of one run, and so of one slice.
 pub const RUN_MAX: usize = 500;

@@ -157,7 +157,7 @@ pub(super) fn slices(db: &Db, slices: &[Slice], request: i64) -> Result<(), Erro
 }
 
 /// Makes slices exist: their runs, waiting for a dispatcher, or for their time.
-pub(super) fn runs(tx: &mut Tx<'_>, request: i64, slices: &[(AccountId, Slice)]) -> Result<(), Error> {
+pub(crate) fn runs(tx: &mut Tx<'_>, request: i64, slices: &[(AccountId, Slice)]) -> Result<(), Error> {
     let (now, later): (Vec<(AccountId, Slice)>, Vec<_>) = slices.iter().partition(|(_, slice)| slice.send_at == 0);
     waiting::hold(tx, request, &later, Counted::FromSendAt)?;
     let slices = now;
@@ -177,4 +177,10 @@ pub(super) fn runs(tx: &mut Tx<'_>, request: i64, slices: &[(AccountId, Slice)])
         held: false,
     }));
     Ok(())
+}
+
+/// Makes a slice exist that nobody is offered: its messages are ended where they lie.
+pub(crate) fn hidden_run(live: &Db, run: &Run) -> Result<(), Error> {
+    let bind = [run.first, i64::from(run.count), run.lane as i64, run.account.0, run.request];
+    live.many(&RUNS, [bind]).map(drop)
 }

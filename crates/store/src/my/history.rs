@@ -82,7 +82,8 @@ pub(crate) fn drop_day(db: &Db, day: Day) -> Result<(), Error> {
 pub(crate) fn orphan_slices(db: &Db, since: Timestamp, until: Timestamp) -> Result<Vec<(i64, u32)>, Error> {
     db.prepare_cached(
         "SELECT slices.first, slices.count FROM slices LEFT JOIN runs ON runs.first = slices.first
-           WHERE slices.first >= ? AND slices.first < ? AND runs.first IS NULL ORDER BY slices.first LIMIT 10000",
+           LEFT JOIN group_slices ON group_slices.first = slices.first
+           WHERE slices.first >= ? AND slices.first < ? AND runs.first IS NULL AND group_slices.first IS NULL ORDER BY slices.first LIMIT 10000",
     )?
     .query_map((first_id_at(since), first_id_at(until)), |row| Ok((row.get(0)?, row.get(1)?)))?
     .collect()

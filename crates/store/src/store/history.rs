@@ -26,7 +26,7 @@ impl Store {
     }
 
     /// Reads history: on a replica where there is one that has everything the account wrote.
-    async fn history<T, F>(&self, account: Option<AccountId>, work: F) -> Result<T, Error>
+    pub(crate) async fn history<T, F>(&self, account: Option<AccountId>, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Fn(&mut Reader) -> Result<T, Error> + Send + Sync + 'static,

@@ -6,7 +6,7 @@ use super::{Place, Store};
 use crate::error::Error;
 use crate::files::Layout;
 use crate::waiting::{self, Target, Withdrawn};
-use crate::{recovery, sweep};
+use crate::{Reader, groups, recovery, sweep};
 
 /// Runs that are let go in one commit.
 const RELEASE_MAX: u32 = 50;
@@ -131,7 +131,11 @@ impl Store {
         };
         let mut gone = Vec::new();
         for day in days.into_iter().filter(|day| *day < keep_from) {
-            if self.read(move |reader| waiting::holds(&reader.live, sweep::day_range(day))).await? {
+            let range = sweep::day_range(day);
+            let held = move |reader: &mut Reader| {
+                Ok(waiting::holds(&reader.live, range)? || groups::holds(&reader.live, range)?)
+            };
+            if self.read(held).await? {
                 continue;
             }
             while !self.write_as(false, move |tx| sweep::retire(tx, day)).await? {}

@@ -48,7 +48,16 @@ pub const TABLES: [&str; 27] = [
     "slices",
 ];
 /// The others.
-pub const MORE_TABLES: [&str; 4] = ["submits", "unknown_attempts", "vault_keys", "waiting"];
+pub const MORE_TABLES: [&str; 8] = [
+    "submits",
+    "unknown_attempts",
+    "vault_keys",
+    "waiting",
+    "group_errors",
+    "group_slices",
+    "group_uploads",
+    "send_groups",
+];
 
 /// A database that laws of this process use one after the other: to make one takes longer than most laws.
 struct Slot {
