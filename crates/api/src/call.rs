@@ -7,8 +7,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use bongsu_domain::rate::Quota;
 use bongsu_domain::{AccountId, Code, KeyId};
 use bongsu_engine::cache::Limit;
-use bongsu_send::{Idempotency, Scope};
-use bongsu_store::keys::{KeyRow, KeyScope, Scopes};
+use bongsu_send::{Idempotency, Reach, Scope, Sending};
+use bongsu_store::keys::{KeyKind, KeyRow, KeyScope, Scopes};
 use bytes::Bytes;
 use http::HeaderValue;
 
@@ -28,6 +28,8 @@ pub struct Caller {
     pub key: KeyId,
     /// What it may do.
     pub scopes: Scopes,
+    /// What its key is for.
+    pub kind: KeyKind,
     /// Messages a second of its account; of no meaning for an operator.
     pub rate_per_s: u32,
 }
@@ -35,7 +37,7 @@ pub struct Caller {
 impl From<KeyRow> for Caller {
     fn from(key: KeyRow) -> Self {
         let scope = key.account.map_or(Scope::Operator, Scope::Account);
-        Self { scope, key: key.id, scopes: key.scopes, rate_per_s: key.rate_per_s }
+        Self { scope, key: key.id, scopes: key.scopes, kind: key.kind, rate_per_s: key.rate_per_s }
     }
 }
 
@@ -94,6 +96,20 @@ impl Call {
     pub fn account(&self) -> Result<AccountId, Problem> {
         self.account_or_all()?
             .ok_or_else(|| Problem::at(Code::BadRequest, "account", "is required when an operator calls"))
+    }
+
+    /// Who sends, and to whom its key may.
+    ///
+    /// # Errors
+    /// As [`Call::account`].
+    pub fn sending(&self) -> Result<Sending, Problem> {
+        let caller = self.caller()?;
+        let reach = match caller.kind {
+            KeyKind::Live | KeyKind::Operator => Reach::Live,
+            KeyKind::Team => Reach::Team,
+            KeyKind::Test => Reach::Test,
+        };
+        Ok(Sending { account: self.account()?, key: Some(caller.key), reach })
     }
 
     /// Whether phone numbers are shown in full.

@@ -262,7 +262,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use bongsu_domain::{AccountId, KeyId};
-    use bongsu_store::keys::{KeyScope, Scopes};
+    use bongsu_store::keys::{KeyKind, KeyScope, Scopes};
 
     use super::*;
 
@@ -301,6 +301,7 @@ mod tests {
             scope: Scope::Account(AccountId(1)),
             key: KeyId(1),
             scopes: Scopes::NONE.with(KeyScope::Read),
+            kind: KeyKind::Live,
             rate_per_s: 1,
         };
         let operator = Caller { scope: Scope::Operator, scopes: Scopes::OPERATOR, ..account };

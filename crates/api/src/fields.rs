@@ -109,6 +109,17 @@ impl<'n, 'a, 'f> Fields<'n, 'a, 'f> {
         value
     }
 
+    /// One of some words.
+    pub fn choice<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        let text = self.text(name)?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            self.wrong(name, Code::BadRequest, format!("must be one of {}", all.join(", ")));
+        }
+        found
+    }
+
     /// True or false.
     pub fn flag(&mut self, name: &'static str) -> Option<bool> {
         self.typed(name, "a boolean", |node| match node {

@@ -15,7 +15,8 @@ use crate::door;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::routes::{
-    accounts, attempts, audit, distributions, health, keys, messages, parked, prices, relays, senders, wallet,
+    accounts, attempts, audit, audit_log, distributions, health, keys, messages, parked, prices, relays, senders,
+    team_numbers, wallet,
 };
 
 /// Who may call a route.
@@ -100,6 +101,8 @@ const LIST: &[&str] = &[
     "cursor",
 ];
 
+const AUDIT_LOG: &[&str] = &["account", "key", "operation", "since", "until", "limit", "cursor"];
+
 macro_rules! route {
     ($method:ident $path:literal $module:ident::$id:ident, $access:expr, $query:expr, $takes:expr,
      $status:literal $schema:expr, $summary:literal) => {
@@ -159,15 +162,19 @@ pub static ROUTES: &[Route] = {
         route!(GET "/v1/accounts" accounts::list_accounts, Operator, PAGE, Nothing, 200 Some("AccountPage"), "List accounts, newest first"),
         route!(GET "/v1/accounts/{id}" accounts::find_account, Operator, &[], Nothing, 200 Some("Account"), "Read an account"),
         route!(PATCH "/v1/accounts/{id}" accounts::update_account, Operator, &[], Json("AccountPatch"), 200 Some("Account"), "Rename, suspend or limit an account"),
+        route!(GET "/v1/accounts/{id}/team-numbers" team_numbers::list_team_numbers, Scope(Manage), &[], Nothing, 200 Some("TeamNumbers"), "List the numbers that team keys may send to"),
+        route!(PUT "/v1/accounts/{id}/team-numbers" team_numbers::update_team_numbers, Scope(Manage), &[], Json("TeamNumbersPut"), 200 Some("TeamNumbers"), "Replace the numbers that team keys may send to"),
 
         route!(POST "/v1/keys" keys::create_key, Scope(Manage), &[], Json("NewKey"), 201 Some("CreatedKey"), "Create an API key; it is shown once"),
         route!(GET "/v1/keys" keys::list_keys, Scope(Manage), PAGE_OF_ACCOUNT, Nothing, 200 Some("KeyPage"), "List API keys"),
         route!(GET "/v1/keys/{id}" keys::find_key, Scope(Manage), &[], Nothing, 200 Some("Key"), "Read an API key"),
+        route!(PATCH "/v1/keys/{id}" keys::update_key, Scope(Manage), &[], Json("KeyPatch"), 200 Some("Key"), "Switch an API key on or off, rename it, or limit where it is used from"),
         route!(DELETE "/v1/keys/{id}" keys::revoke_key, Scope(Manage), &[], Nothing, 204 None, "Revoke an API key"),
 
         route!(GET "/v1/attempts" attempts::list_attempts, Scope(Read), &["account", "outcome", "limit", "cursor"], Nothing, 200 Some("UnknownPage"), "List attempts whose result is unknown"),
         route!(GET "/v1/parked" parked::list_parked, Operator, PAGE, Nothing, 200 Some("ParkedPage"), "List messages that could not be processed"),
         route!(POST "/v1/parked/{id}/replay" parked::replay_parked, Operator, &[], Nothing, 202 None, "Process a parked message again"),
+        route!(GET "/v1/audit-log" audit_log::list_audit_log, Scope(Manage), AUDIT_LOG, Nothing, 200 Some("AuditPage"), "List who changed what, newest first"),
 
         route!(GET "/v1/audit" audit::count_totals, Operator, &[], Nothing, 200 Some("Totals"), "Count what was promised against what is there"),
 

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod attempts;
 pub mod audit;
+pub mod audit_log;
 pub mod distributions;
 pub mod health;
 pub mod keys;
@@ -11,4 +12,5 @@ pub mod parked;
 pub mod prices;
 pub mod relays;
 pub mod senders;
+pub mod team_numbers;
 pub mod wallet;

@@ -1,5 +1,6 @@
 //! Views: the JSON shapes of answers. A rename inside must not change them, so no room below knows of them.
 
+mod access;
 mod admin;
 mod message;
 
@@ -8,6 +9,7 @@ use std::fmt::Display;
 use bongsu_domain::Timestamp;
 use serde::{Serialize, Serializer};
 
+pub use access::{Audited, TeamNumber, number, parse_number};
 pub use admin::{
     Account, ChannelPrice, Checked, Coded, CreatedKey, Distribution, Entry, Key, Live, Ready, Relay, RelayHealth,
     Sender, Totals, Wallet,

@@ -94,6 +94,8 @@ pub enum Code {
     BadRecipientFormat = 1020,
     /// Sending to this country is not allowed.
     CountryNotAllowed = 1021,
+    /// The kind of the API key does not allow this recipient.
+    RecipientNotForKey = 1022,
     /// A character cannot be sent in a text message.
     UnencodableCharacter = 1030,
     /// The text holds a control character.

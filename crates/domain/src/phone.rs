@@ -5,6 +5,8 @@ use std::fmt;
 
 /// E.164 allows 15 digits.
 const DIGITS_MAX: usize = 15;
+/// How many fixed test numbers there are.
+const TEST_NUMBERS: u8 = 8;
 /// Area codes of land lines besides 02.
 const AREA_CODES: [&str; 16] =
     ["031", "032", "033", "041", "042", "043", "044", "051", "052", "053", "054", "055", "061", "062", "063", "064"];
@@ -50,6 +52,18 @@ impl PhoneNumber {
     /// E.164: `+821012345678`.
     pub fn e164(&self) -> String {
         format!("+{}", self.with_country())
+    }
+
+    /// Whether it is one of the fixed test numbers 010-0000-0001 to -0008. Nobody has them: the range 010-0 is not given
+    /// out.
+    pub fn is_for_tests(&self) -> bool {
+        self.test_number().is_some()
+    }
+
+    /// Which of the fixed test numbers it is, 1 to 8.
+    pub fn test_number(&self) -> Option<u8> {
+        let last = self.national().strip_prefix("0100000000")?;
+        last.parse().ok().filter(|number| (1..=TEST_NUMBERS).contains(number))
     }
 
     /// The last four digits, or all of a shorter number.

@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::prepare::{self, Prepared};
 use crate::sealed::{self, ContentRef};
 use crate::service::Service;
-use crate::types::{Answer, Batch, Draft, Finding, Idempotency, Refusal};
+use crate::types::{Answer, Batch, Draft, Finding, Idempotency, Refusal, Sending};
 
 /// The account of Bongsu's own messages; it has no key and no wallet.
 const OWN_ACCOUNT: AccountId = AccountId(1);
@@ -37,10 +37,12 @@ impl Service {
     /// Everything that is wrong with it, or that the store cannot take it now; nothing was charged then.
     pub async fn send_one(
         &self,
-        account: AccountId,
+        sending: impl Into<Sending>,
         draft: Draft,
         idem: Option<Idempotency>,
     ) -> Result<Answer, Refusal> {
+        let sending = sending.into();
+        let account = sending.account;
         let key = idem.as_ref().map(|idem| self.idempotency_key(account, idem));
         let _pass = match self.enter(&key).await? {
             Passage::Open(pass) => pass,
@@ -50,10 +52,14 @@ impl Service {
         let prepared =
             prepare::prepare(draft, expiry).map_err(|findings| Refusal::fields(code_of(&findings), findings))?;
         self.check_sender(account, &prepared).await?;
-        let price = self.settings.price(&self.shared.store, prepared.channel).await.map_err(store_refusal)?;
+        if let Some(finding) = self.out_of_reach(sending, &prepared.to).await? {
+            return Err(Refusal::fields(finding.code, vec![finding]));
+        }
+        let price = self.price_for(sending, prepared.channel).await?;
         let window = self.settings.window_ms(&self.shared.store, account).await.map_err(store_refusal)?;
         let mut message = self.new_message(account, &prepared, price, 0);
         message.dedupe = window.map(|window| (self.content_hash(account, &prepared), window));
+        message.key = sending.key.map_or(0, |key| key.0);
         let (lane, channel) = (prepared.lane, prepared.channel);
         let body = Box::new(move |id| (202, answer::single(id, &prepared, price)));
         let done = self.shared.store.accept_one(account, lane, message, key, body).await;
@@ -72,10 +78,12 @@ impl Service {
     /// When no row can be accepted, or one of an all-or-nothing batch cannot; nothing was charged then.
     pub async fn send_batch(
         &self,
-        account: AccountId,
+        sending: impl Into<Sending>,
         batch: Batch,
         idem: Option<Idempotency>,
     ) -> Result<Answer, Refusal> {
+        let sending = sending.into();
+        let account = sending.account;
         let key = idem.as_ref().map(|idem| self.idempotency_key(account, idem));
         let _pass = match self.enter(&key).await? {
             Passage::Open(pass) => pass,
@@ -91,7 +99,7 @@ impl Service {
                 prepare::prepare(draft, expiry)
             });
             match prepared {
-                Ok(prepared) => plan.add(self, account, index as u32, prepared).await?,
+                Ok(prepared) => plan.add(self, sending, index as u32, prepared).await?,
                 Err(findings) => plan.reject(index as u32, findings),
             }
             if index % RUN_MAX == RUN_MAX - 1 {
@@ -101,7 +109,7 @@ impl Service {
         if plan.rows.is_empty() || (batch.all_or_nothing && !plan.findings.is_empty()) {
             return Err(Refusal::fields(code_of(&plan.findings), plan.findings));
         }
-        self.stage_and_commit(account, plan, rows, (batch.all_or_nothing, batch.errors_only), key).await
+        self.stage_and_commit(sending, plan, rows, (batch.all_or_nothing, batch.errors_only), key).await
     }
 
     /// Waits for a batch's turn: few are read and prepared at once, since more of them need memory and no less time. Take
@@ -115,12 +123,13 @@ impl Service {
 
     async fn stage_and_commit(
         &self,
-        account: AccountId,
+        sending: Sending,
         mut plan: Plan,
         rows: u32,
         (all_or_nothing, errors_only): (bool, bool),
         key: Option<IdempotencyKey>,
     ) -> Result<Answer, Refusal> {
+        let account = sending.account;
         let staged = self.stage(account, &mut plan).await;
         let refused = plan.tell_equals(all_or_nothing);
         if staged.is_err() || refused || plan.slices.is_empty() {
@@ -141,6 +150,7 @@ impl Service {
             slices: plan.slices.clone(),
             unit,
             amount: plan.amount(),
+            key: sending.key.map_or(0, |key| key.0),
             idempotency: key.map(|key| (key, 202, body.clone())),
         };
         let done = self.shared.store.commit_batch(commit).await;
@@ -322,6 +332,7 @@ impl Service {
             extra: prepare::extra(&prepared.draft),
             client_ref: prepared.draft.client_ref.as_deref().map(|r| hash(HashPurpose::ClientRef, r)),
             dedupe: None,
+            key: 0,
         }
     }
 
@@ -370,6 +381,7 @@ pub(crate) fn empty() -> NewMessage {
         extra: None,
         client_ref: None,
         dedupe: None,
+        key: 0,
     }
 }
 

@@ -19,6 +19,7 @@ mod page;
 mod pipeline;
 mod plan;
 mod prepare;
+mod reach;
 mod receipts;
 mod relays;
 pub mod sealed;

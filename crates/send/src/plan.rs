@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bongsu_domain::{AccountId, Channel, Code, Lane, MessageId, RequestId, Unit};
+use bongsu_domain::{Channel, Code, Lane, MessageId, RequestId, Unit};
 use bongsu_store::accept::{NewMessage, Slice};
 
 use crate::accept::{duplicate_ref, equal_to, not_registered, store_refusal};
 use crate::answer;
 use crate::prepare::Prepared;
 use crate::service::Service;
-use crate::types::{Draft, Finding, Refusal};
+use crate::types::{Draft, Finding, Refusal, Sending};
 
 /// A row on its way through a batch.
 pub(crate) struct PlanRow {
@@ -61,16 +61,21 @@ impl Plan {
     pub(crate) async fn add(
         &mut self,
         service: &Service,
-        account: AccountId,
+        sending: Sending,
         index: u32,
         prepared: Prepared,
     ) -> Result<(), Refusal> {
+        let account = sending.account;
         let store = &service.shared.store;
         if !service.settings.may_send_from(store, account, &prepared.from).await.map_err(store_refusal)? {
             self.reject(index, vec![not_registered()]);
             return Ok(());
         }
-        let price = service.settings.price(store, prepared.channel).await.map_err(store_refusal)?;
+        if let Some(finding) = service.out_of_reach(sending, &prepared.to).await? {
+            self.reject(index, vec![finding]);
+            return Ok(());
+        }
+        let price = service.price_for(sending, prepared.channel).await?;
         if self.rows.is_empty() {
             self.unit = price.unit;
         } else if self.unit != price.unit {

@@ -1,12 +1,12 @@
 //! What accepting has to know about an account: its sender numbers, its window against equal messages and the prices,
 //! remembered until something changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use bongsu_domain::{AccountId, Channel, PhoneNumber, Price};
 use bongsu_store::prices::PriceTable;
-use bongsu_store::{Error, Store, accounts, prices, senders};
+use bongsu_store::{Error, Store, accounts, prices, senders, team};
 
 /// Sender numbers that are remembered, and accounts.
 const SENDERS_MAX: usize = 100_000;
@@ -17,6 +17,7 @@ struct Kept {
     prices: Option<PriceTable>,
     senders: HashMap<(AccountId, i64), bool>,
     windows: HashMap<AccountId, u32>,
+    teams: HashMap<AccountId, HashSet<i64>>,
 }
 
 /// Settings read lately; a write to any of them makes all be read again.
@@ -28,7 +29,9 @@ pub struct Settings {
 impl Settings {
     fn kept(&self, generation: u64) -> std::sync::MutexGuard<'_, Kept> {
         let mut kept = self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if kept.generation != generation || kept.senders.len().max(kept.windows.len()) > SENDERS_MAX {
+        if kept.generation != generation
+            || kept.senders.len().max(kept.windows.len()).max(kept.teams.len()) > SENDERS_MAX
+        {
             *kept = Kept { generation, ..Kept::default() };
         }
         kept
@@ -80,5 +83,20 @@ impl Settings {
             }
         };
         Ok((seconds > 0).then_some(i64::from(seconds) * 1_000))
+    }
+
+    /// Whether a number, by its hash, is one of an account's team.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn in_team(&self, store: &Store, account: AccountId, hash: i64) -> Result<bool, Error> {
+        let generation = store.generation();
+        if let Some(team) = self.kept(generation).teams.get(&account) {
+            return Ok(team.contains(&hash));
+        }
+        let team = store.read(move |reader| team::hashes(reader, account)).await?;
+        let is_in = team.contains(&hash);
+        self.kept(generation).teams.insert(account, team);
+        Ok(is_in)
     }
 }

@@ -22,6 +22,35 @@ pub struct Caller {
     pub key: KeyId,
 }
 
+/// To whom a key may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// Everybody but the fixed test numbers.
+    #[default]
+    Live,
+    /// The numbers of the account's team.
+    Team,
+    /// The fixed test numbers; nothing leaves, and nothing is charged.
+    Test,
+}
+
+/// Who sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sending {
+    /// Whose message it is.
+    pub account: AccountId,
+    /// The key it came with; none for Bongsu's own.
+    pub key: Option<KeyId>,
+    /// To whom that key may send.
+    pub reach: Reach,
+}
+
+impl From<AccountId> for Sending {
+    fn from(account: AccountId) -> Self {
+        Self { account, key: None, reach: Reach::Live }
+    }
+}
+
 /// One message as a caller wrote it, before any rule has been applied.
 #[derive(Debug, Clone)]
 pub struct Draft {

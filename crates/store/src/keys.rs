@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use aws_lc_rs::digest;
-use bongsu_domain::{AccountId, KeyId, Secret, Timestamp};
+use bongsu_domain::{AccountId, KeyId, Network, Secret, Timestamp};
 
 use crate::accounts;
 use crate::db::{Db, Row, params};
@@ -12,13 +12,20 @@ use crate::error::{Error, Kind};
 use crate::vault;
 use crate::{PAGE_MAX, Store};
 
+mod nonces;
 mod plain;
 mod scopes;
 
-pub use scopes::{KeyKind, KeyScope, Scopes};
+pub use nonces::{NONCE_LIFE, use_nonce};
+pub use scopes::{KeyKind, KeyScope, Role, Scopes, Signing};
 
 /// Keys that one account, or the operator, can have at a time.
 pub const KEYS_MAX: u32 = 100;
+
+/// Networks that the allow-list of one key can have.
+pub const NETWORKS_MAX: usize = 20;
+/// The longest name of a key, in characters.
+pub const NAME_MAX: usize = 50;
 
 /// What every key begins with; scanners for leaked secrets look for it together with the checksum at the end.
 const LEAD: &str = "bk_";
@@ -29,6 +36,8 @@ const BODY_LEN: usize = 52;
 const CHECK_LEN: usize = 6;
 /// Characters of a key that are stored and shown, so that people can tell keys apart.
 const PREFIX_LEN: usize = 8;
+/// What every secret for signing begins with.
+const SIGNING_LEAD: &str = "bs_";
 const CACHED_MAX: usize = 10_000;
 
 /// One key as it is stored, with what a request needs to know of its account.
@@ -40,6 +49,8 @@ pub struct KeyRow {
     pub account: Option<AccountId>,
     /// What it is for.
     pub kind: KeyKind,
+    /// What people call it; may be empty.
+    pub name: String,
     /// Its first eight characters.
     pub prefix: String,
     /// What it allows.
@@ -48,6 +59,14 @@ pub struct KeyRow {
     pub created: Timestamp,
     /// When it was revoked.
     pub revoked: Option<Timestamp>,
+    /// False while it is switched off.
+    pub active: bool,
+    /// Where it may be used from; everywhere when there is none.
+    pub ip_allow: Vec<Network>,
+    /// Whether it signs its requests.
+    pub signing: Signing,
+    /// The sealed secret that it signs with.
+    pub signing_sealed: Option<Vec<u8>>,
     /// True when its account is suspended.
     pub suspended: bool,
     /// Requests a second of its account.
@@ -61,6 +80,43 @@ pub struct NewKey {
     pub row: KeyRow,
     /// The key itself.
     pub key: Secret,
+    /// What it signs requests with, where it does.
+    pub signing_secret: Option<Secret>,
+}
+
+/// What a new key is to be.
+#[derive(Debug, Clone)]
+pub struct KeySpec {
+    /// Its account; `None` for the operator.
+    pub account: Option<AccountId>,
+    /// What it is for; of the kind operator exactly when it has no account.
+    pub kind: KeyKind,
+    /// What it allows.
+    pub scopes: Scopes,
+    /// What people call it.
+    pub name: String,
+    /// Where it may be used from; everywhere when there is none.
+    pub ip_allow: Vec<Network>,
+    /// Whether it signs its requests.
+    pub signing: Signing,
+}
+
+/// What to change of a key; `None` leaves a value as it is.
+#[derive(Debug, Clone, Default)]
+pub struct KeyPatch {
+    /// Switch it on or off.
+    pub active: Option<bool>,
+    /// Another name.
+    pub name: Option<String>,
+    /// Other networks.
+    pub ip_allow: Option<Vec<Network>>,
+}
+
+/// How a key is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Handle {
+    Hash([u8; 32]),
+    Id(KeyId),
 }
 
 /// Keys seen lately by their hash, so that a request costs no read. A generation number keeps a read that began before
@@ -71,7 +127,7 @@ pub struct Cache(RwLock<Cached>);
 #[derive(Debug, Default)]
 struct Cached {
     generation: u64,
-    rows: HashMap<[u8; 32], KeyRow>,
+    rows: HashMap<Handle, KeyRow>,
 }
 
 impl Cache {
@@ -82,12 +138,12 @@ impl Cache {
         cached.rows.clear();
     }
 
-    fn find(&self, hash: &[u8; 32]) -> (u64, Option<KeyRow>) {
+    fn find(&self, handle: &Handle) -> (u64, Option<KeyRow>) {
         let cached = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        (cached.generation, cached.rows.get(hash).cloned())
+        (cached.generation, cached.rows.get(handle).cloned())
     }
 
-    fn keep(&self, generation: u64, hash: [u8; 32], row: KeyRow) {
+    fn keep(&self, generation: u64, handle: Handle, row: KeyRow) {
         let mut cached = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if cached.generation != generation {
             return;
@@ -95,41 +151,66 @@ impl Cache {
         if cached.rows.len() >= CACHED_MAX {
             cached.rows.clear();
         }
-        cached.rows.insert(hash, row);
+        cached.rows.insert(handle, row);
     }
 }
 
 const SELECT: &str = "SELECT k.id, k.account, k.kind, k.prefix, k.scopes, k.created, k.revoked, \
+     k.name, k.active, k.ip_allow, k.signing, k.signing_sealed, \
      COALESCE(a.suspended, 0), COALESCE(a.rate_per_s, 0) FROM api_keys k LEFT JOIN accounts a ON a.id = k.account";
 
 /// Makes a key for an account, or with `None` for the operator.
 ///
 /// # Errors
-/// `NotFound` for an unknown account; `Invalid("scopes")` for no scope, or the operator's on an account's key;
-/// `Conflict("keys")` beyond [`KEYS_MAX`].
+/// As [`create_with`].
 pub async fn create(store: &Store, account: Option<AccountId>, scopes: Scopes) -> Result<NewKey, Error> {
-    let is_operator = scopes.has(KeyScope::Operator);
-    if scopes == Scopes::NONE || is_operator != account.is_none() {
+    let kind = if account.is_none() { KeyKind::Operator } else { KeyKind::Live };
+    let spec =
+        KeySpec { account, kind, scopes, name: String::new(), ip_allow: Vec::new(), signing: Signing::default() };
+    create_with(store, spec).await
+}
+
+/// Makes a key.
+///
+/// # Errors
+/// `NotFound` for an unknown account; `Invalid("scopes")` for no scope, or the operator's on an account's key;
+/// `Invalid("kind")` for an operator's key of an account or the reverse; `Invalid("name")`, `Invalid("ipAllow")`;
+/// `Conflict("keys")` beyond [`KEYS_MAX`].
+pub async fn create_with(store: &Store, spec: KeySpec) -> Result<NewKey, Error> {
+    let is_operator = spec.scopes.has(KeyScope::Operator);
+    if spec.scopes == Scopes::NONE || is_operator != spec.account.is_none() {
         let why = "a key has at least one scope, and the scope operator belongs to keys without an account only";
         return Err(Error::new(Kind::Invalid("scopes"), why));
     }
+    if is_operator != (spec.kind == KeyKind::Operator) {
+        return Err(Error::new(Kind::Invalid("kind"), "keys without an account are of the kind operator, others not"));
+    }
+    let name = check_name(&spec.name)?;
+    check_networks(&spec.ip_allow)?;
     let key = generate();
+    let signing_secret = (spec.signing != Signing::None).then(generate_signing);
+    let signing_sealed = signing_secret.as_ref().map(|secret| store.vault().seal(secret.expose().as_bytes()));
     let prefix = key.expose()[..PREFIX_LEN].to_owned();
     let hash = sha256(key.expose());
     let row = store
         .write(move |tx| {
-            let about = account.map(|id| accounts::must_exist(tx.live, id)).transpose()?;
-            if count_unrevoked(tx.live, account)? >= KEYS_MAX {
+            let about = spec.account.map(|id| accounts::must_exist(tx.live, id)).transpose()?;
+            if count_unrevoked(tx.live, spec.account)? >= KEYS_MAX {
                 return Err(Error::new(Kind::Conflict("keys"), format!("there are {KEYS_MAX} keys: revoke one first")));
             }
             let row = KeyRow {
                 id: KeyId(tx.new_id()?),
-                account,
-                kind: if account.is_none() { KeyKind::Operator } else { KeyKind::Live },
+                account: spec.account,
+                kind: spec.kind,
+                name: name.clone(),
                 prefix: prefix.clone(),
-                scopes,
+                scopes: spec.scopes,
                 created: tx.now,
                 revoked: None,
+                active: true,
+                ip_allow: spec.ip_allow.clone(),
+                signing: spec.signing,
+                signing_sealed: signing_sealed.clone(),
                 suspended: about.as_ref().is_some_and(|about| about.suspended),
                 rate_per_s: about.map_or(0, |about| about.rate_per_s),
             };
@@ -137,7 +218,22 @@ pub async fn create(store: &Store, account: Option<AccountId>, scopes: Scopes) -
             Ok(row)
         })
         .await?;
-    Ok(NewKey { row, key })
+    Ok(NewKey { row, key, signing_secret })
+}
+
+fn check_name(name: &str) -> Result<String, Error> {
+    let name = name.trim();
+    if name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(Error::new(Kind::Invalid("name"), format!("a name has at most {NAME_MAX} characters in one line")));
+    }
+    Ok(name.to_owned())
+}
+
+fn check_networks(networks: &[Network]) -> Result<(), Error> {
+    if networks.len() > NETWORKS_MAX {
+        return Err(Error::new(Kind::Invalid("ipAllow"), format!("at most {NETWORKS_MAX} networks")));
+    }
+    Ok(())
 }
 
 /// Keys, newest first, revoked ones too: an account's, or with `None` everybody's. At most `limit` (and
@@ -194,10 +290,7 @@ pub async fn revoke(store: &Store, scope: Option<AccountId>, id: KeyId) -> Resul
             if row.revoked.is_some() {
                 return Ok(row);
             }
-            if row.account.is_none() && count_unrevoked(tx.live, None)? <= 1 {
-                let why = "this is the last operator key: make another one first";
-                return Err(Error::new(Kind::Conflict("lastOperatorKey"), why));
-            }
+            must_leave_one(tx.live, &row)?;
             row.revoked = Some(tx.now);
             tx.live.prepare_cached("UPDATE api_keys SET revoked = ? WHERE id = ?")?.execute(params![tx.now.0, id.0])?;
             Ok(row)
@@ -207,8 +300,62 @@ pub async fn revoke(store: &Store, scope: Option<AccountId>, id: KeyId) -> Resul
     Ok(row)
 }
 
-/// The key that a caller presents. `None` when it is malformed, unknown or revoked. A suspended account's key is
-/// answered (`suspended` is true), so that the caller can be told apart from a stranger.
+/// Renames a key, switches it on or off, or names other networks. A key that is switched off is answered like a revoked one at
+/// once, by other processes within seconds.
+///
+/// # Errors
+/// `NotFound`, also for a key of another account; `Conflict("revoked")`; `Conflict("lastOperatorKey")` when nobody could
+/// manage this installation any more; `Invalid("name")`, `Invalid("ipAllow")`.
+pub async fn patch(store: &Store, scope: Option<AccountId>, id: KeyId, patch: KeyPatch) -> Result<KeyRow, Error> {
+    let name = patch.name.as_deref().map(check_name).transpose()?;
+    check_networks(patch.ip_allow.as_deref().unwrap_or_default())?;
+    let row = store
+        .write(move |tx| {
+            one_at_a_time(tx.live)?;
+            let mut row = must_exist(tx.live, scope, id)?;
+            if row.revoked.is_some() {
+                return Err(Error::new(Kind::Conflict("revoked"), "this key was revoked"));
+            }
+            let active = patch.active.unwrap_or(row.active);
+            if row.active && !active {
+                must_leave_one(tx.live, &row)?;
+            }
+            row.active = active;
+            row.name = name.clone().unwrap_or(row.name);
+            row.ip_allow = patch.ip_allow.clone().unwrap_or(row.ip_allow);
+            tx.live
+                .prepare_cached("UPDATE api_keys SET active = ?, name = ?, ip_allow = ? WHERE id = ?")?
+                .execute(params![row.active, row.name, networks(&row.ip_allow), id.0])?;
+            Ok(row)
+        })
+        .await?;
+    store.admin_cache().forget();
+    Ok(row)
+}
+
+/// Refuses to end the last key that could manage this installation.
+fn must_leave_one(live: &Db, row: &KeyRow) -> Result<(), Error> {
+    if row.account.is_some() || !row.active {
+        return Ok(());
+    }
+    let others: u32 = live
+        .prepare_cached(
+            "SELECT COUNT(*) FROM api_keys WHERE account IS NULL AND revoked IS NULL AND active = 1 AND id <> ?",
+        )?
+        .query_row([row.id.0], |row| row.get(0))?;
+    if others == 0 {
+        let why = "this is the last operator key: make another one first";
+        return Err(Error::new(Kind::Conflict("lastOperatorKey"), why));
+    }
+    Ok(())
+}
+
+fn networks(networks: &[Network]) -> String {
+    networks.iter().map(Network::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// The key that a caller presents. `None` when it is malformed, unknown, revoked or switched off. A suspended account's
+/// key is answered (`suspended` is true), so that the caller can be told apart from a stranger.
 ///
 /// # Errors
 /// Only those of the store.
@@ -216,20 +363,42 @@ pub async fn authenticate(store: &Store, presented: &str) -> Result<Option<KeyRo
     if !is_well_formed(presented) {
         return Ok(None);
     }
-    let hash = sha256(presented);
-    let (generation, known) = store.admin_cache().find(&hash);
+    look_up(store, Handle::Hash(sha256(presented))).await
+}
+
+/// The key that a signed request names, as [`authenticate`].
+///
+/// # Errors
+/// Only those of the store.
+pub async fn by_id(store: &Store, id: KeyId) -> Result<Option<KeyRow>, Error> {
+    look_up(store, Handle::Id(id)).await
+}
+
+async fn look_up(store: &Store, handle: Handle) -> Result<Option<KeyRow>, Error> {
+    let (generation, known) = store.admin_cache().find(&handle);
     if known.is_some() {
         return Ok(known);
     }
     let read = store.read(move |reader| {
-        let mut statement = reader.live.prepare_cached(&format!("{SELECT} WHERE k.hash = ? AND k.revoked IS NULL"))?;
-        let mut rows = statement.query([&hash[..]])?;
+        let by = match handle {
+            Handle::Hash(_) => "k.hash = ?",
+            Handle::Id(_) => "k.id = ?",
+        };
+        let sql = format!("{SELECT} WHERE {by} AND k.revoked IS NULL AND k.active = 1");
+        let mut statement = reader.live.prepare_cached(&sql)?;
+        let mut rows = match &handle {
+            Handle::Hash(hash) => statement.query([&hash[..]])?,
+            Handle::Id(id) => statement.query([id.0])?,
+        };
         rows.next()?.map(|row| from_row(&row)).transpose()
     });
-    let what = format!("key:{}", base32(&hash));
+    let what = match &handle {
+        Handle::Hash(hash) => format!("key:{}", base32(hash)),
+        Handle::Id(id) => format!("key:{id}"),
+    };
     let row = store.by_way_of_beside(&what, plain::decode, plain::encode, read).await?;
     if let Some(row) = &row {
-        store.admin_cache().keep(generation, hash, row.clone());
+        store.admin_cache().keep(generation, handle, row.clone());
     }
     Ok(row)
 }
@@ -254,10 +423,15 @@ pub async fn ensure_operator(store: &Store) -> Result<Option<Secret>, Error> {
                 id: KeyId(tx.new_id()?),
                 account: None,
                 kind: KeyKind::Operator,
+                name: String::new(),
                 prefix: prefix.clone(),
                 scopes: Scopes::OPERATOR,
                 created: tx.now,
                 revoked: None,
+                active: true,
+                ip_allow: Vec::new(),
+                signing: Signing::None,
+                signing_sealed: None,
                 suspended: false,
                 rate_per_s: 0,
             };
@@ -270,7 +444,8 @@ pub async fn ensure_operator(store: &Store) -> Result<Option<Secret>, Error> {
 
 fn insert(live: &Db, row: &KeyRow, hash: &[u8; 32]) -> Result<(), Error> {
     live.prepare_cached(
-        "INSERT INTO api_keys (id, account, kind, hash, prefix, scopes, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO api_keys (id, account, kind, hash, prefix, scopes, created, name, active, ip_allow, signing, signing_sealed)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         row.id.0,
@@ -279,7 +454,12 @@ fn insert(live: &Db, row: &KeyRow, hash: &[u8; 32]) -> Result<(), Error> {
         &hash[..],
         row.prefix,
         row.scopes.names().join(" "),
-        row.created.0
+        row.created.0,
+        row.name,
+        row.active,
+        networks(&row.ip_allow),
+        row.signing.as_str(),
+        row.signing_sealed,
     ])?;
     Ok(())
 }
@@ -303,16 +483,25 @@ fn must_exist(live: &Db, scope: Option<AccountId>, id: KeyId) -> Result<KeyRow, 
 fn from_row(row: &Row<'_>) -> Result<KeyRow, Error> {
     let kind: String = row.get(2)?;
     let scopes: String = row.get(4)?;
+    let corrupt = |what: &str| Error::new(Kind::Corrupt, format!("a key with an unknown {what}"));
+    let ip_allow: String = row.get(9)?;
+    let ip_allow = ip_allow.split_whitespace().map(str::parse).collect::<Result<_, _>>();
+    let signing: String = row.get(10)?;
     Ok(KeyRow {
         id: KeyId(row.get(0)?),
         account: row.get::<Option<i64>>(1)?.map(AccountId),
-        kind: KeyKind::parse(&kind).ok_or_else(|| Error::new(Kind::Corrupt, format!("unknown key kind {kind:?}")))?,
+        kind: KeyKind::parse(&kind).ok_or_else(|| corrupt("kind"))?,
+        name: row.get(7)?,
         prefix: row.get(3)?,
         scopes: Scopes::parse(&scopes.split_whitespace().collect::<Vec<_>>())?,
         created: Timestamp(row.get(5)?),
         revoked: row.get::<Option<i64>>(6)?.map(Timestamp),
-        suspended: row.get(7)?,
-        rate_per_s: row.get(8)?,
+        active: row.get(8)?,
+        ip_allow: ip_allow.map_err(|_| corrupt("network"))?,
+        signing: Signing::parse(&signing).ok_or_else(|| corrupt("way of signing"))?,
+        signing_sealed: row.get(11)?,
+        suspended: row.get(12)?,
+        rate_per_s: row.get(13)?,
     })
 }
 
@@ -323,6 +512,13 @@ fn generate() -> Secret {
     let check = checksum(&key);
     key.push_str(&check);
     Secret::new(key)
+}
+
+/// A secret for signing: known to its owner and, sealed, to the store.
+fn generate_signing() -> Secret {
+    let mut bytes = [0u8; RANDOM_LEN];
+    vault::random(&mut bytes);
+    Secret::new(format!("{SIGNING_LEAD}{}", base32(&bytes)))
 }
 
 /// Refuses mistyped keys without a look into the store.
@@ -398,20 +594,25 @@ mod tests {
             id: KeyId(1),
             account: None,
             kind: KeyKind::Operator,
+            name: String::new(),
             prefix: "bk_00000".into(),
             scopes: Scopes::OPERATOR,
             created: Timestamp(0),
             revoked: None,
+            active: true,
+            ip_allow: Vec::new(),
+            signing: Signing::None,
+            signing_sealed: None,
             suspended: false,
             rate_per_s: 0,
         };
-        let cache = Cache::default();
-        let (before, _) = cache.find(&[1; 32]);
+        let (cache, handle) = (Cache::default(), Handle::Hash([1; 32]));
+        let (before, _) = cache.find(&handle);
         cache.forget();
-        cache.keep(before, [1; 32], row.clone());
-        assert_eq!(cache.find(&[1; 32]).1, None);
-        let (now, _) = cache.find(&[1; 32]);
-        cache.keep(now, [1; 32], row.clone());
-        assert_eq!(cache.find(&[1; 32]).1, Some(row));
+        cache.keep(before, handle, row.clone());
+        assert_eq!(cache.find(&handle).1, None);
+        let (now, _) = cache.find(&handle);
+        cache.keep(now, handle, row.clone());
+        assert_eq!(cache.find(&handle).1, Some(row));
     }
 }

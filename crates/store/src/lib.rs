@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod accounts;
 pub mod audit;
+pub mod audit_log;
 pub mod changes;
 pub mod claims;
 pub mod db;
@@ -34,6 +35,7 @@ pub mod senders;
 pub mod settings;
 mod store;
 mod sweep;
+pub mod team;
 mod tx;
 pub mod vault;
 pub mod waiting;

@@ -264,6 +264,7 @@ fn resume_ids(layout: &Layout, live: &Db, node: u16) -> Result<IdGen, Error> {
         "SELECT MAX(id) FROM api_keys",
         "SELECT MAX(id) FROM senders",
         "SELECT MAX(id) FROM relays",
+        "SELECT MAX(id) FROM audit_log",
     ] {
         if let Some(id) = live.query_row(sql, (), |row| row.get::<Option<i64>>(0))? {
             ids.observe(id);

@@ -115,6 +115,7 @@ impl History<'_> {
                 amount: 0,
                 first,
                 last,
+                key: 0,
             },
         )
     }
@@ -181,5 +182,6 @@ pub fn message(recipient: i64, last4: i64, sealed: Vec<u8>) -> NewMessage {
         extra: None,
         client_ref: None,
         dedupe: None,
+        key: 0,
     }
 }

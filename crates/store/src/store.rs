@@ -14,6 +14,7 @@ use tokio::sync::watch;
 pub use dispatch::Look;
 pub use groups::GroupAnswer;
 
+use crate::audit_log;
 use crate::error::{Error, Kind};
 use crate::files::Layout;
 use crate::index::Index;
@@ -144,9 +145,13 @@ impl Store {
         F: FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     {
         let mut work = work;
+        let note = audit_log::open_note();
         let done = self.write_as(false, move |tx| {
             let before = settings::written(tx.live);
             let done = work(tx)?;
+            if let Some(note) = &note {
+                note.write(tx)?;
+            }
             Ok((done, settings::raise(tx, before)?))
         });
         let done = done.await;

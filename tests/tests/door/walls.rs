@@ -56,6 +56,8 @@ fn sample(schema: &str) -> Value {
         "NewAccount" => json!({ "name": "x" }),
         "AccountPatch" => json!({ "suspended": true }),
         "NewKey" => json!({ "scopes": ["read"] }),
+        "KeyPatch" => json!({ "active": false }),
+        "TeamNumbersPut" => json!({ "numbers": ["01020000001"] }),
         _ => panic!("say in this test what a body of {schema} looks like"),
     }
 }

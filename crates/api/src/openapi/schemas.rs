@@ -2,7 +2,8 @@
 
 use bongsu_domain::{Lane, OriginStatus, Status, Unit};
 use bongsu_store::accounts::DEDUPE_MAX_S;
-use bongsu_store::keys::KeyScope;
+use bongsu_store::keys::{KeyKind, KeyScope, NAME_MAX, NETWORKS_MAX, Role, Signing};
+use bongsu_store::team::TEAM_MAX;
 use serde_json::{Map, Value, json};
 
 use crate::fields::MEMBERS_MAX;
@@ -29,6 +30,8 @@ pub fn query(name: &str) -> (Value, &'static str) {
         "clientRef" => (text(), "The caller's own id"),
         "unit" => (unit(), "Unit"),
         "return" => (json!({"enum": ["errors"]}), "Answer only with the rows that failed"),
+        "key" => (text(), "With this API key"),
+        "operation" => (text(), "Of this operation, an operationId of this document"),
         "outcome" => (json!({"enum": ["unknown"]}), "Which attempts"),
         _ => (text(), ""),
     }
@@ -51,6 +54,8 @@ pub fn all() -> Value {
         ("KeyPage", "Key"),
         ("UnknownPage", "UnknownAttempt"),
         ("ParkedPage", "Parked"),
+        ("TeamNumbers", "TeamNumber"),
+        ("AuditPage", "Audited"),
     ] {
         let page_schema = object(
             &["items", "nextCursor"],
@@ -168,9 +173,14 @@ fn administration() -> Value {
     let key = json!({
         "id": text(),
         "account": or_null(text()),
-        "kind": {"enum": ["live", "operator"]},
+        "kind": words(&KeyKind::ALL.map(KeyKind::as_str)),
+        "name": text(),
         "prefix": text(),
+        "role": or_null(words(&Role::ALL.map(Role::as_str))),
         "scopes": scopes(),
+        "active": {"type": "boolean", "description": "False while it is switched off, and once it is revoked"},
+        "ipAllow": networks(),
+        "signing": words(&Signing::ALL.map(Signing::as_str)),
         "createdAt": time(),
         "revokedAt": or_null(time()),
     });
@@ -188,6 +198,7 @@ fn administration() -> Value {
     coded["codeExpiresAt"] = or_null(time());
     let mut created = key.clone();
     created["key"] = json!({"type": "string", "description": "The secret; shown once"});
+    created["signingSecret"] = json!({"type": "string", "description": "What signs requests; shown once"});
     json!({
         "NewSender": closed(&["number"], json!({"number": text(), "protected": flag()})),
         "VerifySender": closed(&["code"], json!({"code": {"type": "string", "pattern": "^[0-9]{6}$"}})),
@@ -207,9 +218,48 @@ fn administration() -> Value {
             "createdAt": time(),
         })),
         "NewKey": closed(&[], json!({
-            "account": text(), "scopes": scopes(), "kind": {"enum": ["live", "operator"], "default": "live"},
+            "account": text(),
+            "role": {"enum": Role::ALL.map(Role::as_str), "description": "A named set of scopes, instead of scopes"},
+            "scopes": scopes(),
+            "kind": {
+                "enum": KeyKind::ALL.map(KeyKind::as_str), "default": "live",
+                "description": "team sends to the team numbers only, test to the test numbers only and for nothing",
+            },
+            "name": {"type": "string", "maxLength": NAME_MAX},
+            "ipAllow": networks(),
+            "signing": {
+                "enum": Signing::ALL.map(Signing::as_str), "default": "none",
+                "description": "Whether requests may or must be signed instead of carrying the key",
+            },
         })),
-        "Key": object(&["id", "kind", "prefix", "scopes", "createdAt"], key),
+        "KeyPatch": closed(&[], json!({
+            "active": {"type": "boolean", "description": "False switches the key off within seconds, true on again"},
+            "name": {"type": "string", "maxLength": NAME_MAX},
+            "ipAllow": networks(),
+        })),
+        "TeamNumber": object(&["number", "createdAt"], json!({
+            "number": {"type": "string", "description": "Masked without the scope for numbers"}, "createdAt": time(),
+        })),
+        "TeamNumbersPut": closed(&["numbers"], json!({
+            "numbers": {"type": "array", "maxItems": TEAM_MAX, "items": {"type": "string", "examples": ["010-1234-5678"]}},
+        })),
+        "Audited": object(
+            &["id", "at", "account", "key", "role", "ip", "requestId", "operation", "target", "status", "code"],
+            json!({
+                "id": text(),
+                "at": time(),
+                "account": or_null(text()),
+                "key": text(),
+                "role": {"type": "string", "description": "The key's role, or its kind where its scopes are no role's"},
+                "ip": or_null(text()),
+                "requestId": text(),
+                "operation": {"type": "string", "description": "An operationId of this document"},
+                "target": {"type": ["string", "null"], "description": "Id of what was changed or made"},
+                "status": {"type": ["integer", "null"], "description": "HTTP status; null for a change whose answer never left"},
+                "code": or_null(code()),
+            }),
+        ),
+        "Key": object(&["id", "kind", "prefix", "scopes", "active", "createdAt"], key),
         "CreatedKey": object(&["id", "key", "kind", "prefix", "scopes", "createdAt"], created),
     })
 }
@@ -397,6 +447,13 @@ fn unit() -> Value {
 
 fn scopes() -> Value {
     json!({"type": "array", "items": words(&KeyScope::ALL.map(KeyScope::as_str))})
+}
+
+fn networks() -> Value {
+    json!({
+        "type": "array", "maxItems": NETWORKS_MAX, "items": {"type": "string", "examples": ["203.0.113.0/24"]},
+        "description": "Addresses and networks from which the key may be used; none means everywhere",
+    })
 }
 
 fn shares() -> Value {

@@ -1,8 +1,8 @@
 //! `/v1/keys`: API keys, shown once and stored hashed.
 
-use bongsu_domain::{AccountId, Code, KeyId};
+use bongsu_domain::{AccountId, Code, KeyId, Network};
 use bongsu_send::{Finding, Scope};
-use bongsu_store::keys::{self, KeyKind, KeyScope, Scopes};
+use bongsu_store::keys::{self, KeyKind, KeyPatch, KeyScope, KeySpec, Role, Scopes, Signing};
 
 use crate::call::{Call, Caller};
 use crate::fields::Fields;
@@ -10,47 +10,50 @@ use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::view;
 
-/// What a caller wants of a new key.
-struct Wanted {
-    account: Option<AccountId>,
-    scopes: Scopes,
-    kind: KeyKind,
-}
-
 /// Creates a key. No key makes one that may do more than itself.
 pub async fn create_key(call: Call) -> Result<Reply, Problem> {
     let caller = call.caller()?;
-    let wanted = call.fields(|fields| wanted(fields, &caller))?;
-    let account = match (caller.scope, wanted.account) {
+    let mut spec = call.fields(|fields| wanted(fields, &caller))?;
+    spec.account = match (caller.scope, spec.account) {
         (Scope::Account(own), Some(asked)) if asked != own => return Err(Problem::not_found()),
         (Scope::Account(own), _) => Some(own),
         (Scope::Operator, asked) => asked,
     };
-    if account.is_none() && wanted.kind != KeyKind::Operator {
+    if spec.account.is_none() && spec.kind != KeyKind::Operator {
         let missing = Finding::new("account", Code::BadRequest, "is required unless the kind is operator");
         return Err(Problem::fields(vec![missing]));
     }
-    let created = keys::create(call.app.service.store(), account, wanted.scopes).await?;
+    let created = keys::create_with(call.app.service.store(), spec).await?;
     Ok(Reply::json(201, &view::CreatedKey::new(&created)))
 }
 
-fn wanted(fields: &mut Fields<'_, '_, '_>, caller: &Caller) -> Option<Wanted> {
-    let mut account = None;
+fn wanted(fields: &mut Fields<'_, '_, '_>, caller: &Caller) -> Option<KeySpec> {
+    let mut account: Option<AccountId> = None;
     if let Some(text) = fields.text("account") {
         account = text.parse().ok();
         if account.is_none() {
             fields.wrong("account", Code::BadRequest, "must be an account id");
         }
     }
+    let role = role(fields);
     let mut scopes = scopes(fields);
-    let kind = kind(fields)?;
+    if let Some(role) = role {
+        if scopes != Scopes::NONE {
+            fields.wrong("scopes", Code::BadRequest, "cannot be given beside role, which names scopes");
+        }
+        scopes = role.scopes();
+    }
+    let name = fields.text("name").unwrap_or_default().to_owned();
+    let ip_allow = networks(fields).unwrap_or_default();
+    let signing = fields.choice("signing", &Signing::ALL.map(|signing| (signing.as_str(), signing)));
+    let kind = kind(fields, role)?;
     if kind == KeyKind::Operator {
         if account.is_some() {
             fields.wrong("account", Code::BadRequest, "an operator key belongs to no account");
         }
         scopes = scopes.with(KeyScope::Operator);
     } else if scopes == Scopes::NONE {
-        fields.wrong("scopes", Code::BadRequest, "must name at least one scope");
+        fields.wrong("scopes", Code::BadRequest, "must name at least one scope, unless role names them");
     } else if scopes.has(KeyScope::Operator) {
         fields.wrong("scopes", Code::BadRequest, "operator is for keys of the kind operator");
     }
@@ -59,7 +62,23 @@ fn wanted(fields: &mut Fields<'_, '_, '_>, caller: &Caller) -> Option<Wanted> {
             fields.wrong("scopes", Code::Forbidden, format!("your own key lacks {}", scope.as_str()));
         }
     }
-    Some(Wanted { account, scopes, kind })
+    if reaches_further(kind, caller.kind) {
+        let detail = format!("your own key is of the kind {}", caller.kind.as_str());
+        fields.wrong("kind", Code::Forbidden, detail);
+    }
+    Some(KeySpec { account, kind, scopes, name, ip_allow, signing: signing.unwrap_or_default() })
+}
+
+/// Whether a key could send to somebody that its maker's key cannot.
+fn reaches_further(kind: KeyKind, own: KeyKind) -> bool {
+    match own {
+        KeyKind::Live | KeyKind::Operator => false,
+        KeyKind::Team | KeyKind::Test => kind != own,
+    }
+}
+
+fn role(fields: &mut Fields<'_, '_, '_>) -> Option<Role> {
+    fields.choice("role", &Role::ALL.map(|role| (role.as_str(), role)))
 }
 
 fn scopes(fields: &mut Fields<'_, '_, '_>) -> Scopes {
@@ -76,17 +95,37 @@ fn scopes(fields: &mut Fields<'_, '_, '_>) -> Scopes {
     scopes
 }
 
-fn kind(fields: &mut Fields<'_, '_, '_>) -> Option<KeyKind> {
-    let Some(word) = fields.text("kind") else { return Some(KeyKind::Live) };
-    let kind = KeyKind::parse(word);
-    match (kind, word) {
-        (None, "test" | "team") => {
-            fields.wrong("kind", Code::FeatureNotEnabled, format!("{word} is not available yet"))
-        }
-        (None, _) => fields.wrong("kind", Code::BadRequest, "must be live or operator"),
-        _ => {}
+/// The kind: of the role operator unless named, else live.
+fn kind(fields: &mut Fields<'_, '_, '_>, role: Option<Role>) -> Option<KeyKind> {
+    if fields.text("kind").is_none() {
+        return Some(if role == Some(Role::Operator) { KeyKind::Operator } else { KeyKind::Live });
     }
-    kind
+    fields.choice("kind", &KeyKind::ALL.map(|kind| (kind.as_str(), kind)))
+}
+
+fn networks(fields: &mut Fields<'_, '_, '_>) -> Option<Vec<Network>> {
+    let texts = fields.texts("ipAllow")?;
+    let read: Result<Vec<Network>, _> = texts.iter().map(|text| text.parse::<Network>()).collect();
+    match read {
+        Ok(networks) => Some(networks),
+        Err(error) => {
+            fields.wrong("ipAllow", Code::BadRequest, format!("each {error}"));
+            None
+        }
+    }
+}
+
+/// Switches a key on or off, renames it, or names the networks it may be used from.
+pub async fn update_key(call: Call) -> Result<Reply, Problem> {
+    let patch = call.fields(|fields| {
+        Some(KeyPatch {
+            active: fields.flag("active"),
+            name: fields.text("name").map(str::to_owned),
+            ip_allow: networks(fields),
+        })
+    })?;
+    let row = keys::patch(call.app.service.store(), call.account_or_all()?, call.id()?, patch).await?;
+    Ok(Reply::json(200, &view::Key::new(&row)))
 }
 
 /// Lists keys; never the secret part.

@@ -13,17 +13,17 @@ const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Accepts one message.
 pub async fn send_message(call: Call) -> Result<Reply, Problem> {
-    let account = call.account()?;
+    let sending = call.sending()?;
     let idempotency = call.idempotency("POST /v1/messages")?;
     let draft = send::read_message(&call.body)?;
     let quota = call.count_messages(1).await?;
-    let answer = call.app.service.send_one(account, draft, idempotency).await?;
+    let answer = call.app.service.send_one(sending, draft, idempotency).await?;
     Ok(Reply::stored(answer).within(quota))
 }
 
 /// Accepts a batch.
 pub async fn send_batch(call: Call) -> Result<Reply, Problem> {
-    let account = call.account()?;
+    let sending = call.sending()?;
     let idempotency = call.idempotency("POST /v1/messages/batch")?;
     let errors_only = match call.query.text("return") {
         None => false,
@@ -36,7 +36,7 @@ pub async fn send_batch(call: Call) -> Result<Reply, Problem> {
     };
     let batch = read_batch(&call, errors_only).await?;
     let quota = call.count_messages(batch.rows.len()).await?;
-    let answer = call.app.service.send_batch(account, batch, idempotency).await?;
+    let answer = call.app.service.send_batch(sending, batch, idempotency).await?;
     Ok(Reply::stored(answer).within(quota))
 }
 

@@ -144,7 +144,12 @@ async fn no_key_makes_one_that_may_do_more() {
         (json!({}), "UM1001"),
         (json!({"scopes": ["fly"]}), "UM1001"),
         (json!({"scopes": "read"}), "UM1001"),
-        (json!({"scopes": ["read"], "kind": "test"}), "UM3006"),
+        (json!({"scopes": ["read"], "kind": "fax"}), "UM1001"),
+        (json!({"scopes": ["read"], "role": "viewer"}), "UM1001"),
+        (json!({"role": "owner"}), "UM1003"),
+        (json!({"role": "operator"}), "UM1003"),
+        (json!({"role": "viewer", "ipAllow": ["10.0.0.0/33"]}), "UM1001"),
+        (json!({"role": "viewer", "signing": "maybe"}), "UM1001"),
         (json!({"scopes": ["read"], "account": "x"}), "UM1001"),
     ] {
         let seen = world.call("POST", "/v1/keys", &key, body.clone()).await;

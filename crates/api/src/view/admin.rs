@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bongsu_domain::{AccountId, Channel, KeyId, RelayId, SenderId, Timestamp, Unit};
+use bongsu_domain::{AccountId, Channel, KeyId, Network, RelayId, Secret, SenderId, Timestamp, Unit};
 use bongsu_store::accounts::AccountRow;
 use bongsu_store::audit;
 use bongsu_store::distributions::DistributionRow;
-use bongsu_store::keys::{KeyRow, NewKey};
+use bongsu_store::keys::{KeyRow, NewKey, Role};
 use bongsu_store::relays::{RelayRow, RelaySettings};
 use bongsu_store::senders::SenderRow;
 use bongsu_store::wallet;
@@ -47,8 +47,14 @@ pub struct Key<'a> {
     id: Shown<KeyId>,
     account: Option<Shown<AccountId>>,
     kind: &'static str,
+    name: &'a str,
     prefix: &'a str,
+    /// The role whose scopes it has, if there is one.
+    role: Option<&'static str>,
     scopes: Vec<&'static str>,
+    active: bool,
+    ip_allow: Vec<Shown<Network>>,
+    signing: &'static str,
     created_at: Time,
     revoked_at: Option<Time>,
 }
@@ -60,8 +66,13 @@ impl<'a> Key<'a> {
             id: Shown(row.id),
             account: row.account.map(Shown),
             kind: row.kind.as_str(),
+            name: &row.name,
             prefix: &row.prefix,
+            role: Role::of(row.scopes).map(Role::as_str),
             scopes: row.scopes.names(),
+            active: row.active && row.revoked.is_none(),
+            ip_allow: row.ip_allow.iter().copied().map(Shown).collect(),
+            signing: row.signing.as_str(),
             created_at: Time(row.created),
             revoked_at: row.revoked.map(Time),
         }
@@ -74,12 +85,18 @@ pub struct CreatedKey<'a> {
     #[serde(flatten)]
     row: Key<'a>,
     key: &'a str,
+    #[serde(rename = "signingSecret", skip_serializing_if = "Option::is_none")]
+    signing_secret: Option<&'a str>,
 }
 
 impl<'a> CreatedKey<'a> {
     /// Shows a new key.
     pub fn new(created: &'a NewKey) -> Self {
-        Self { row: Key::new(&created.row), key: created.key.expose() }
+        Self {
+            row: Key::new(&created.row),
+            key: created.key.expose(),
+            signing_secret: created.signing_secret.as_ref().map(Secret::expose),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Action, Billing, Code};
 
 /// How many codes there are.
-pub(super) const COUNT: usize = 95;
+pub(super) const COUNT: usize = 96;
 
 /// One code with everything that is known about it.
 pub(super) struct Row {
@@ -109,6 +109,7 @@ pub(super) static ROWS: [Row; COUNT] = [
     row(Code::DuplicateContent, "DUPLICATE_CONTENT", 409, Action::No, Billing::Refundable, "An equal message was accepted a short time ago", "같은 내용의 메시지가 조금 전에 접수되었습니다"),
     row(Code::BadRecipientFormat, "BAD_RECIPIENT_FORMAT", 422, Action::Fix, Billing::Refundable, "The recipient is not a number we can send to", "수신번호 형식이 올바르지 않습니다").ims("2020").kakao(&[1020, 3008]),
     row(Code::CountryNotAllowed, "COUNTRY_NOT_ALLOWED", 422, Action::Fix, Billing::Refundable, "Sending to this country is not allowed", "발송이 허용되지 않은 국가입니다"),
+    row(Code::RecipientNotForKey, "RECIPIENT_NOT_FOR_KEY", 422, Action::Fix, Billing::Refundable, "This kind of API key may not send to this number", "이 종류의 API 키로는 보낼 수 없는 수신번호입니다"),
     row(Code::UnencodableCharacter, "UNENCODABLE_CHARACTER", 422, Action::Fix, Billing::Refundable, "A character cannot be sent in a text message", "문자로 보낼 수 없는 글자가 있습니다"),
     row(Code::ControlCharacter, "CONTROL_CHARACTER", 422, Action::Fix, Billing::Refundable, "The text holds a control character", "본문에 제어 문자가 있습니다"),
     row(Code::BodyTooLong, "BODY_TOO_LONG", 422, Action::Fix, Billing::Refundable, "The text is too long", "본문이 허용 길이를 넘었습니다").ims("2010").kakao(&[3014, 4144]),

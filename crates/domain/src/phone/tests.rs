@@ -175,3 +175,13 @@ proptest! {
         let _ = PhoneNumber::from_address(&text);
     }
 }
+
+#[test]
+fn eight_numbers_are_for_tests() {
+    let of = |number: &str| parse_recipient(number).expect("a recipient").test_number();
+    assert_eq!((of("010-0000-0001"), of("+82 10 0000 0008"), of("01000000005")), (Some(1), Some(8), Some(5)));
+    for other in ["010-0000-0000", "010-0000-0009", "010-0000-0010", "010-1000-0001", "010-0000-0101"] {
+        assert_eq!(of(other), None, "{other}");
+    }
+    assert!(parse_sender("010-0000-0001").is_err(), "nobody sends from one");
+}

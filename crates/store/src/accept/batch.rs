@@ -117,6 +117,8 @@ pub struct BatchCommit {
     pub unit: Unit,
     /// Sum of all prices.
     pub amount: i64,
+    /// The API key that it came with, 0 for none.
+    pub key: i64,
     /// The key, with the answer to store under it.
     pub idempotency: Option<(IdempotencyKey, u16, Vec<u8>)>,
 }
@@ -148,6 +150,7 @@ pub(crate) fn commit_batch(tx: &mut Tx<'_>, batch: &BatchCommit) -> Result<Resul
         amount: batch.amount,
         first,
         last,
+        key: batch.key,
     };
     write::insert_request(tx.live, &request)?;
     let slices: Vec<(AccountId, Slice)> = batch.slices.iter().map(|slice| (batch.account, *slice)).collect();

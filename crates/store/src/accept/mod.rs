@@ -52,6 +52,8 @@ pub struct NewMessage {
     /// Keyed hash of account, sender, recipient and content, and for how many milliseconds an equal message is a
     /// duplicate.
     pub dedupe: Option<(i64, i64)>,
+    /// The API key that a single message came with, 0 for none; a batch names it in its request.
+    pub key: i64,
 }
 
 /// The key of an idempotent request, as the store knows it.

@@ -188,6 +188,7 @@ fn request(id: i64, single: &Single) -> Request {
         amount: single.message.price,
         first: id,
         last: id,
+        key: single.message.key,
     }
 }
 

@@ -34,8 +34,8 @@ static MESSAGES: Many = Many::new(
 );
 
 static REQUESTS: Many = Many::new(
-    "INSERT INTO requests (id, account, kind, rows_given, accepted, unit, amount, first_id, last_id)
-       VALUES {(v_id, v_account, v_kind, v_rows, v_accepted, v_unit, v_amount, v_first, v_last)}",
+    "INSERT INTO requests (id, account, kind, rows_given, accepted, unit, amount, first_id, last_id, api_key)
+       VALUES {(v_id, v_account, v_kind, v_rows, v_accepted, v_unit, v_amount, v_first, v_last, v_key)}",
     &[
         ("v_id", Int),
         ("v_account", Int),
@@ -46,6 +46,7 @@ static REQUESTS: Many = Many::new(
         ("v_amount", Int),
         ("v_first", Int),
         ("v_last", Int),
+        ("v_key", Int),
     ],
 );
 
@@ -121,6 +122,8 @@ pub(crate) struct Request {
     pub(crate) amount: i64,
     pub(crate) first: i64,
     pub(crate) last: i64,
+    /// The key that it came with, 0 for none.
+    pub(crate) key: i64,
 }
 
 pub(crate) fn insert_request(live: &Db, request: &Request) -> Result<(), Error> {
@@ -130,7 +133,7 @@ pub(crate) fn insert_request(live: &Db, request: &Request) -> Result<(), Error> 
 pub(super) fn insert_requests(live: &Db, requests: &[Request]) -> Result<(), Error> {
     let binds = requests.iter().map(|r| {
         let (rows, accepted) = (i64::from(r.rows), i64::from(r.accepted));
-        [r.id, r.account.0, i64::from(r.kind), rows, accepted, r.unit as i64, r.amount, r.first, r.last]
+        [r.id, r.account.0, i64::from(r.kind), rows, accepted, r.unit as i64, r.amount, r.first, r.last, r.key]
     });
     live.many(&REQUESTS, binds)?;
     Ok(())

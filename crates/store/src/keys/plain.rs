@@ -1,35 +1,63 @@
 //! A key's row as bytes, for a memory that processes share.
 
-use bongsu_domain::{AccountId, KeyId, Timestamp};
+use bongsu_domain::{AccountId, KeyId, Network, Timestamp};
+use serde::{Deserialize, Serialize};
 
-use super::{KeyKind, KeyRow, Scopes};
+use super::{KeyKind, KeyRow, Scopes, Signing};
 
-/// Id, account, kind, prefix, scopes, when it was made, whether its account is suspended, and its rate. Revoked ones are
-/// not remembered.
-type Plain = (i64, Option<i64>, String, String, Vec<String>, i64, bool, u32);
+/// A row as it is written. Revoked keys and those that are switched off are not remembered.
+#[derive(Serialize, Deserialize)]
+struct Plain {
+    id: i64,
+    account: Option<i64>,
+    kind: String,
+    name: String,
+    prefix: String,
+    scopes: Vec<String>,
+    created: i64,
+    ip_allow: Vec<String>,
+    signing: String,
+    signing_sealed: Option<Vec<u8>>,
+    suspended: bool,
+    rate_per_s: u32,
+}
 
 pub(super) fn encode(row: &KeyRow) -> Vec<u8> {
-    let scopes = row.scopes.names().into_iter().map(str::to_owned).collect();
-    let (kind, prefix) = (row.kind.as_str().to_owned(), row.prefix.clone());
-    let account = row.account.map(|id| id.0);
-    let plain: Plain = (row.id.0, account, kind, prefix, scopes, row.created.0, row.suspended, row.rate_per_s);
+    let plain = Plain {
+        id: row.id.0,
+        account: row.account.map(|id| id.0),
+        kind: row.kind.as_str().to_owned(),
+        name: row.name.clone(),
+        prefix: row.prefix.clone(),
+        scopes: row.scopes.names().into_iter().map(str::to_owned).collect(),
+        created: row.created.0,
+        ip_allow: row.ip_allow.iter().map(Network::to_string).collect(),
+        signing: row.signing.as_str().to_owned(),
+        signing_sealed: row.signing_sealed.clone(),
+        suspended: row.suspended,
+        rate_per_s: row.rate_per_s,
+    };
     serde_json::to_vec(&plain).expect("numbers and texts are JSON")
 }
 
 /// `None` for what another version wrote.
 pub(super) fn decode(bytes: &[u8]) -> Option<KeyRow> {
-    let (id, account, kind, prefix, scopes, created, suspended, rate_per_s): Plain =
-        serde_json::from_slice(bytes).ok()?;
+    let plain: Plain = serde_json::from_slice(bytes).ok()?;
     Some(KeyRow {
-        id: KeyId(id),
-        account: account.map(AccountId),
-        kind: KeyKind::parse(&kind)?,
-        prefix,
-        scopes: Scopes::parse(&scopes).ok()?,
-        created: Timestamp(created),
+        id: KeyId(plain.id),
+        account: plain.account.map(AccountId),
+        kind: KeyKind::parse(&plain.kind)?,
+        name: plain.name,
+        prefix: plain.prefix,
+        scopes: Scopes::parse(&plain.scopes).ok()?,
+        created: Timestamp(plain.created),
         revoked: None,
-        suspended,
-        rate_per_s,
+        active: true,
+        ip_allow: plain.ip_allow.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?,
+        signing: Signing::parse(&plain.signing)?,
+        signing_sealed: plain.signing_sealed,
+        suspended: plain.suspended,
+        rate_per_s: plain.rate_per_s,
     })
 }
 
@@ -42,11 +70,16 @@ mod tests {
         let mut row = KeyRow {
             id: KeyId(7),
             account: Some(AccountId(8)),
-            kind: KeyKind::Live,
+            kind: KeyKind::Team,
+            name: "가게".into(),
             prefix: "bk_00000".into(),
             scopes: Scopes::parse(&["send", "read"]).unwrap(),
             created: Timestamp(9),
             revoked: None,
+            active: true,
+            ip_allow: vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()],
+            signing: Signing::Required,
+            signing_sealed: Some(vec![1, 2]),
             suspended: true,
             rate_per_s: 500,
         };

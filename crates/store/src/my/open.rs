@@ -194,6 +194,7 @@ fn newest_id(db: &Db) -> Result<Option<i64>, Error> {
         "SELECT MAX(id) FROM api_keys",
         "SELECT MAX(id) FROM senders",
         "SELECT MAX(id) FROM relays",
+        "SELECT MAX(id) FROM audit_log",
     ] {
         newest = newest.max(db.query_row(sql, (), |row| row.get::<Option<i64>>(0))?);
     }

@@ -18,10 +18,11 @@ pub const ROWS_A_COMMIT: u64 = 1;
 const DATABASE: &str = "BONGSU_LAWS_DATABASE";
 
 /// Everything but the schema's own table, to be emptied between laws.
-pub const TABLES: [&str; 27] = [
+pub const TABLES: [&str; 30] = [
     "accounts",
     "api_keys",
     "attempts",
+    "audit_log",
     "backlog",
     "balances",
     "claims",
@@ -37,6 +38,7 @@ pub const TABLES: [&str; 27] = [
     "leases",
     "ledger",
     "messages",
+    "nonces",
     "orphan_receipts",
     "parked",
     "prices",
@@ -46,6 +48,7 @@ pub const TABLES: [&str; 27] = [
     "runs",
     "senders",
     "slices",
+    "team_numbers",
 ];
 /// The others.
 pub const MORE_TABLES: [&str; 8] = [

@@ -296,12 +296,13 @@ pub fn sms(price: i64) -> NewMessage {
         extra: None,
         client_ref: None,
         dedupe: None,
+        key: 0,
     }
 }
 
 pub fn batch_commit(request: i64, account: AccountId, slices: Vec<Slice>, amount: i64) -> BatchCommit {
     let rows = slices.iter().map(|s| s.count).sum();
-    BatchCommit { request, account, rows, slices, unit: Unit::PointSms, amount, idempotency: None }
+    BatchCommit { request, account, rows, slices, unit: Unit::PointSms, amount, key: 0, idempotency: None }
 }
 
 pub fn key(key: i64, body: u8) -> IdempotencyKey {
