@@ -4,6 +4,7 @@
 //! It owns windows, pacing and links; which relay to try next is decided elsewhere.
 
 mod config;
+pub mod simulated;
 pub mod smpp;
 
 use std::fmt;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bongsu_domain::breaker::State;
 use bongsu_domain::{AccountId, Allow, Breaker, Channel, Clock, Lane, Shares, Timestamp};
-use bongsu_relay::{DataCoding, Event, Health, IdRule, Long, RelayConfig, RelayPort, Timers, TlsConfig, smpp};
+use bongsu_relay::{
+    DataCoding, Event, Health, IdRule, Long, RelayConfig, RelayPort, Timers, TlsConfig, simulated, smpp,
+};
 use bongsu_store::relays::{Coding, Long as StoredLong, RelayRow};
 use bongsu_store::{Error, Store, relays};
 use tokio::sync::{Notify, mpsc};
@@ -74,6 +76,10 @@ impl Link {
 
     /// A message was answered, or failed because of the relay.
     pub fn result(&self, now: Timestamp, ok: bool) {
+        if self.no == simulated::NUMBER {
+            // What a test number answers is fixed, and says nothing about a relay.
+            return;
+        }
         if ok { self.breaker().on_ok(now) } else { self.breaker().on_fail(now) }
     }
 
@@ -96,6 +102,8 @@ impl Link {
 /// All relays, by number.
 pub struct Relays {
     links: RwLock<BTreeMap<u8, Arc<Link>>>,
+    /// Where messages to the test numbers go. It is no row, has no share, and is in no list of relays.
+    simulated: Arc<Link>,
     shares: Mutex<HashMap<(AccountId, Channel), Shares>>,
     events: mpsc::Sender<Vec<Event>>,
     wake: Arc<Notify>,
@@ -106,7 +114,17 @@ pub struct Relays {
 impl Relays {
     /// No relays yet; [`Relays::reload`] starts them.
     pub fn new(events: mpsc::Sender<Vec<Event>>, wake: Arc<Notify>, clock: Arc<dyn Clock>, seed: u64) -> Self {
-        Self { links: RwLock::new(BTreeMap::new()), shares: Mutex::default(), events, wake, clock, seed }
+        let simulated = Arc::new(Link {
+            no: simulated::NUMBER,
+            name: simulated::NAME.to_owned(),
+            resend_unknown: true,
+            port: Some(simulated::start(events.clone(), clock.clone())),
+            deleted: false,
+            bind_per_s: 1_000.0,
+            breaker: Mutex::new(Breaker::new()),
+            started: clock.now(),
+        });
+        Self { links: RwLock::new(BTreeMap::new()), simulated, shares: Mutex::default(), events, wake, clock, seed }
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u8, Arc<Link>>> {
@@ -115,6 +133,9 @@ impl Relays {
 
     /// A relay by number.
     pub fn get(&self, no: u8) -> Option<Arc<Link>> {
+        if no == simulated::NUMBER {
+            return Some(self.simulated.clone());
+        }
         self.read().get(&no).cloned()
     }
 
@@ -134,6 +155,10 @@ impl Relays {
 
     /// The relay a message is booked on, then the others by the customer's weights.
     pub fn preference(&self, account: AccountId, channel: Channel, booked: u8) -> Vec<u8> {
+        if booked == simulated::NUMBER {
+            // A test must not reach a relay, whatever becomes of it.
+            return vec![booked];
+        }
         let kept = self.shares.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match kept.get(&(account, channel)) {
             Some(shares) => shares.preference(booked),
@@ -146,6 +171,9 @@ impl Relays {
 
     /// The number of a relay by its name.
     pub fn number(&self, name: &str) -> Option<u8> {
+        if name == simulated::NAME {
+            return Some(simulated::NUMBER);
+        }
         self.read().values().find(|link| link.name == name).map(|link| link.no)
     }
 

@@ -20,9 +20,8 @@ pub async fn list_team_numbers(call: Call) -> Result<Reply, Problem> {
 
 /// Replaces the numbers.
 pub async fn update_team_numbers(call: Call) -> Result<Reply, Problem> {
-    let account = account(&call)?;
     let numbers = call.fields(numbers)?;
-    let rows = team::put(call.app.service.store(), account, numbers).await?;
+    let rows = team::put(call.app.service.store(), account(&call)?, numbers).await?;
     show(&call, &rows)
 }
 
