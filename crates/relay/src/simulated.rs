@@ -1,6 +1,6 @@
 //! The relay of the fixed test numbers: it answers like one, and nothing leaves the process.
 //!
-//! What becomes of a number is fixed ([`PhoneNumber::test_number`]): delivered, switched off, unknown subscriber, delivered, no
+//! What becomes of a number is fixed (`PhoneNumber::test_number`): delivered, switched off, unknown subscriber, delivered, no
 //! result ever, a repeated receipt, a receipt before the answer, throttled twice and then delivered. Answer and receipt are
 //! told together, so that a process that is killed leaves no message without its result.
 
@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bongsu_domain::channel::Channel;
 use bongsu_domain::lane::Lane;
-use bongsu_domain::phone::PhoneNumber;
 use bongsu_domain::time::{Clock, Timestamp};
 use bongsu_wire::smpp::status::ESME_RTHROTTLED;
 use futures_util::future::BoxFuture;
@@ -140,6 +139,8 @@ impl RelayPort for Simulated {
 
 #[cfg(test)]
 mod tests {
+    use bongsu_domain::phone::PhoneNumber;
+
     use super::*;
 
     fn outbound(number: u8, attempt: u8) -> Outbound {

@@ -130,7 +130,7 @@ pub(crate) fn send(tx: &mut Tx<'_>, ask: &SendGroup) -> Result<Result<GroupRow, 
     if wallet::balance(tx.live, row.account, unit)? < row.amount {
         return Ok(Err(SendRefused::NoBalance));
     }
-    promise(tx, &row, unit)?;
+    promise(tx, &row, unit, ask.key)?;
     let (sent_by, approved_by) = if ask.approves { (row.sent_by, ask.key) } else { (ask.key, 0) };
     let state = if send_at > now { State::Scheduled } else { State::Sending };
     tx.live
@@ -144,7 +144,7 @@ pub(crate) fn send(tx: &mut Tx<'_>, ask: &SendGroup) -> Result<Result<GroupRow, 
 }
 
 /// The request row: from here on the messages exist.
-fn promise(tx: &mut Tx<'_>, row: &GroupRow, unit: Unit) -> Result<(), Error> {
+fn promise(tx: &mut Tx<'_>, row: &GroupRow, unit: Unit, key: i64) -> Result<(), Error> {
     let request = Request {
         id: row.id,
         account: row.account,
@@ -155,6 +155,7 @@ fn promise(tx: &mut Tx<'_>, row: &GroupRow, unit: Unit) -> Result<(), Error> {
         amount: row.amount,
         first: row.first,
         last: row.last,
+        key,
     };
     accept::insert_request(tx.live, &request)
 }
