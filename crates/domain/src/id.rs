@@ -79,6 +79,8 @@ id_types! {
     RelayId "rly"
     /// An entry of the ledger.
     EntryId "led"
+    /// An event: its position.
+    EventId "evt"
 }
 
 /// The Unix milliseconds of an id.

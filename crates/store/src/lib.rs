@@ -12,6 +12,7 @@ pub mod claims;
 pub mod db;
 pub mod distributions;
 mod error;
+pub mod facts;
 pub mod faults;
 mod files;
 pub mod groups;

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use crate::db::Db;
 use crate::error::{Error, Kind};
+use crate::facts;
 use crate::files::{self, Layout};
 use crate::index::{DAYS_IN_MEMORY, Index};
 use crate::keys;
@@ -88,23 +89,31 @@ pub(crate) fn open(options: Options) -> Result<Store, Error> {
     }
     let index = Arc::new(Index::new(layout.clone()));
     let ids = Arc::new(Mutex::new(resume_ids(&layout, &live, options.node)?));
+    let board: Arc<facts::Board> = Arc::default();
     let mut days = Days::new(layout.clone(), index.clone(), options.pages_max);
     let now = options.clock.now();
     let all = layout.days()?;
     let (old, recent) = all.split_at(all.len().saturating_sub(DAYS_IN_MEMORY));
+    newest_slice(&board, None, &live)?;
     for day in recent {
+        newest_slice(&board, Some(*day), &days.peek(*day)?.db)?;
         if let Some(messages) = days.peek(*day)?.db.lite() {
             index.rebuild(*day, messages)?;
         }
     }
     for day in old {
-        index.rebuild_to_end(*day, &files::open_writer(&layout.day(*day), migrate::DAY)?)?;
+        let messages = Db::from(files::open_writer(&layout.day(*day), migrate::DAY)?);
+        newest_slice(&board, Some(*day), &messages)?;
+        if let Some(messages) = messages.lite() {
+            index.rebuild_to_end(*day, messages)?;
+        }
     }
+    board.show();
     let since = now.minus(STAGED_LOOK_BACK);
     let staged = recovery::orphan_slices(&layout, &live, since, Timestamp::MAX)?;
     // Starts with an empty log, so that the first commits are short.
     live.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
-    let mut files = Files::new(live, wal, days, ids.clone());
+    let mut files = Files::new(live, wal, days, ids.clone(), board);
     let mut tx = files.begin(now)?;
     recovery::discard(&mut tx, &staged)?;
     files.commit(now)?;
@@ -128,6 +137,9 @@ pub(crate) fn open_reading(options: Options) -> Result<Store, Error> {
     Ok(Store::new(Inner {
         readers: Readers::start(READERS, "store-reader", || Reader::files(&layout))?,
         hot: Readers::start(1, "store-reader", || Reader::files(&layout))?,
+        facts: Arc::default(),
+        numberer: None,
+        sets: Arc::default(),
         place: Place::Files { index: Arc::new(Index::new(layout.clone())), layout },
         inbox,
         ids: Arc::new(Mutex::new(IdGen::new(options.node))),
@@ -158,6 +170,7 @@ fn start(
     let runs: Arc<OnceLock<RunSink>> = Arc::default();
     let metrics = Arc::new(Metrics::default());
     let (fatal, failed) = tokio::sync::watch::channel(None);
+    let board = files.board.clone();
     let (chores, todo) = std::sync::mpsc::sync_channel::<Chore>(16);
     let housekeeping = {
         let (layout, index) = (layout.clone(), index.clone());
@@ -179,6 +192,9 @@ fn start(
     Ok(Store::new(Inner {
         readers: Readers::start(READERS, "store-reader", || Reader::files(&layout))?,
         hot: Readers::start(1, "store-dispatch", || Reader::files(&layout))?,
+        facts: board,
+        numberer: None,
+        sets: Arc::default(),
         place: Place::Files { layout, index },
         inbox,
         ids,
@@ -251,6 +267,13 @@ fn after_commit(
             let _ = chores.try_send(Chore::Flush(day));
         }
     })
+}
+
+/// What a file has of events.
+fn newest_slice(board: &facts::Board, at: Option<Day>, db: &Db) -> Result<(), Error> {
+    let newest = db.query_row("SELECT COALESCE(MAX(no), 0) FROM event_slices", (), |row| row.get(0))?;
+    board.wrote(at, newest);
+    Ok(())
 }
 
 /// Ids go on above everything that was ever given.

@@ -345,10 +345,5 @@ pub(crate) fn replay(tx: &mut crate::tx::Tx<'_>, account: Option<AccountId>, id:
         relay: claims::NO_RELAY,
     };
     claims::insert_due(tx.live, &[due])?;
-    tx.day(id_day(id))?.prepare_cached("UPDATE messages SET status = ? WHERE id = ? AND status = ?")?.execute((
-        Status::Queued as u8,
-        id,
-        Status::Parked as u8,
-    ))?;
-    Ok(())
+    crate::changes::replayed(tx, id)
 }

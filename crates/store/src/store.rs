@@ -2,6 +2,7 @@
 
 mod accepts;
 mod dispatch;
+mod facts;
 mod groups;
 mod history;
 mod upkeep;
@@ -58,6 +59,12 @@ pub(crate) struct Inner {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) readers: Readers,
     pub(crate) hot: Readers,
+    /// What of the recorded facts is shown.
+    pub(crate) facts: Arc<crate::facts::Board>,
+    /// Gives events their numbers, where that comes after the commit.
+    pub(crate) numberer: Option<Readers>,
+    /// Sets of billCode and labels.
+    pub(crate) sets: Arc<crate::facts::Sets>,
     pub(crate) ids: Arc<Mutex<IdGen>>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) metrics: Arc<Metrics>,
@@ -247,6 +254,7 @@ impl Store {
         self.inner.inbox.close();
         self.inner.readers.close();
         self.inner.hot.close();
+        self.inner.numberer.iter().for_each(Readers::close);
         #[cfg(feature = "mysql")]
         if let Place::Database { replica: Some(replica), .. } = &self.inner.place {
             replica.close();
@@ -271,5 +279,6 @@ impl Drop for Inner {
         self.inbox.close();
         self.readers.close();
         self.hot.close();
+        self.numberer.iter().for_each(Readers::close);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::db::Db;
 use crate::error::{Error, Kind};
+use crate::facts::{self, News};
 use crate::files::{self, Layout};
 use crate::index::{Index, Keys};
 use crate::migrate;
@@ -155,6 +156,12 @@ pub(crate) struct Files {
     pub(crate) ids: Arc<Mutex<IdGen>>,
     /// Runs that come to exist with this commit.
     pub(crate) fresh: Vec<Run>,
+    /// What this commit does to messages.
+    pub(crate) news: News,
+    /// What of it is shown to readers.
+    pub(crate) board: Arc<facts::Board>,
+    /// The newest slice of events.
+    slice: i64,
     /// Rows changed by commits since somebody took the number.
     pub(crate) row_writes: u64,
     /// Row changes of the live file before the open group commit.
@@ -171,6 +178,7 @@ pub struct Tx<'a> {
     pub now: Timestamp,
     pub(crate) history: History<'a>,
     pub(crate) fresh: &'a mut Vec<Run>,
+    pub(crate) news: &'a mut News,
     pub(crate) ids: &'a Mutex<IdGen>,
 }
 
@@ -258,8 +266,9 @@ pub(crate) fn block(ids: &Mutex<IdGen>, now: Timestamp, count: u32) -> Result<i6
 }
 
 impl Files {
-    pub(crate) fn new(live: Db, wal: Arc<Wal>, days: Days, ids: Arc<Mutex<IdGen>>) -> Self {
-        Self { live, wal, days, ids, fresh: Vec::new(), row_writes: 0, begun_at: 0, behind: true }
+    pub(crate) fn new(live: Db, wal: Arc<Wal>, days: Days, ids: Arc<Mutex<IdGen>>, board: Arc<facts::Board>) -> Self {
+        let (news, slice) = (News::default(), board.last());
+        Self { live, wal, days, ids, fresh: Vec::new(), news, board, slice, row_writes: 0, begun_at: 0, behind: true }
     }
 
     /// Opens the group commit.
@@ -269,30 +278,37 @@ impl Files {
         if self.behind {
             book_missing(&self.live, &self.days.layout, now)?;
         }
-        Ok(Tx {
-            live: &self.live,
-            now,
-            history: History::Files(&mut self.days),
-            fresh: &mut self.fresh,
-            ids: &self.ids,
-        })
+        Ok(self.tx(now))
     }
 
     /// Runs on in the open group commit.
     pub(crate) fn tx(&mut self, now: Timestamp) -> Tx<'_> {
-        Tx { live: &self.live, now, history: History::Files(&mut self.days), fresh: &mut self.fresh, ids: &self.ids }
+        Tx {
+            live: &self.live,
+            now,
+            history: History::Files(&mut self.days),
+            fresh: &mut self.fresh,
+            news: &mut self.news,
+            ids: &self.ids,
+        }
     }
 
     /// Makes everything durable: the day files first, so that a crash in between leaves rows that do not exist yet and
     /// money that the next start books.
     pub(crate) fn commit(&mut self, now: Timestamp) -> Result<(), Error> {
+        let news = std::mem::take(&mut self.news);
+        let wrote = facts::flush_files(news, &self.live, &mut self.days, &mut self.slice, now)?;
         let (settles, rows) = self.days.commit()?;
+        // What is in a day file stands, whatever becomes of the live file.
+        wrote.iter().filter(|(at, _)| at.is_some()).for_each(|(at, no)| self.board.wrote(*at, *no));
         crate::faults::point("between-day-and-live");
         self.behind = !settles.is_empty() || self.behind;
         for settle in &settles {
             book(&self.live, settle, now)?;
         }
         self.live.execute("COMMIT", ())?;
+        wrote.iter().for_each(|(at, no)| self.board.wrote(*at, *no));
+        self.board.show();
         self.behind = false;
         self.row_writes += rows + (total_changes(&self.live) - self.begun_at);
         crate::faults::point("after-live");
@@ -301,6 +317,7 @@ impl Files {
 
     pub(crate) fn rollback(&mut self) {
         self.fresh.clear();
+        self.news = News::default();
         self.days.rollback();
         if !ended(&self.live) {
             let _ = self.live.execute("ROLLBACK", ());

@@ -38,15 +38,18 @@ pub enum HashPurpose {
     Code = 4,
     /// Who writes what to whom, for telling equal messages.
     Content = 5,
+    /// A set of department code and labels.
+    Tags = 6,
 }
 
-const PURPOSES: [&[u8]; 6] = [
+const PURPOSES: [&[u8]; 7] = [
     b"bongsu hash recipient",
     b"bongsu hash last four",
     b"bongsu hash client ref",
     b"bongsu hash sender",
     b"bongsu hash code",
     b"bongsu hash content",
+    b"bongsu hash tags",
 ];
 
 /// Seals with AES-256-GCM-SIV (RFC 8452) and hashes with HMAC-SHA256, each under a sub-key of its own.

@@ -240,10 +240,11 @@ impl Writer {
 
     fn run_unit(&mut self, unit: &mut dyn Unit, now: Timestamp) -> Result<(), Error> {
         self.files.live.execute(SAVEPOINT, ())?;
-        let runs = self.files.fresh.len();
+        let (runs, mark) = (self.files.fresh.len(), self.files.news.mark());
         let ran = unit.run(&mut self.files.tx(now));
         if ran.is_err() {
             self.files.fresh.truncate(runs);
+            self.files.news.undo(mark);
         }
         if !ended(&self.files.live) {
             if ran.is_err() {

@@ -1,16 +1,17 @@
 //! Batches: slices that are staged, and the small transaction that makes them exist.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bongsu_domain::id::{id_day, id_millis};
 use bongsu_domain::{AccountId, Day, Lane, Unit};
 
 use super::keys::{Answers, NewAnswer, Taken};
-use super::write::{self, Request, Row, Slice};
+use super::write::{self, Born, Request, Row, Slice};
 use super::{IdempotencyKey, NewMessage, Refused};
 use crate::db::dialect::Kind::{Blob, Int};
 use crate::db::dialect::Many;
 use crate::error::{Error, Kind};
+use crate::facts::Tally;
 use crate::groups;
 use crate::rows;
 use crate::tx::Tx;
@@ -84,7 +85,8 @@ pub(crate) fn stage(tx: &mut Tx<'_>, stage: &Stage) -> Result<Staged, Error> {
         .map(|(id, message)| Row { id: *id, account: stage.account, request: stage.request, lane: stage.lane, message })
         .collect();
     write::messages(tx, day, &messages)?;
-    write::slices(tx.day(day)?, &[slice], stage.request)?;
+    let tallies = Tally::of(rows.iter().map(|(_, message)| *message));
+    write::slices(tx.day(day)?, &[(slice, &tallies)], stage.request)?;
     Ok(Staged { slice: Some(slice), duplicates })
 }
 
@@ -137,7 +139,7 @@ pub(crate) fn commit_batch(tx: &mut Tx<'_>, batch: &BatchCommit) -> Result<Resul
         let stored = Answers::look(tx.live, &[key.key])?;
         stored.put(tx.live, vec![NewAnswer { key, status: *status, body }], tx.now.millis())?;
     }
-    staged_still(tx, &batch.slices)?;
+    let born = staged_still(tx, batch.account, &batch.slices)?;
     let first = batch.slices.iter().map(|s| s.first).min().unwrap_or(0);
     let last = batch.slices.iter().map(|s| s.first + i64::from(s.count) - 1).max().unwrap_or(0);
     let request = Request {
@@ -153,8 +155,7 @@ pub(crate) fn commit_batch(tx: &mut Tx<'_>, batch: &BatchCommit) -> Result<Resul
         key: batch.key,
     };
     write::insert_request(tx.live, &request)?;
-    let slices: Vec<(AccountId, Slice)> = batch.slices.iter().map(|slice| (batch.account, *slice)).collect();
-    write::runs(tx, batch.request, &slices)?;
+    write::runs(tx, batch.request, &born)?;
     let cause = format!("request:{}", bongsu_domain::RequestId(batch.request));
     match wallet::charge(tx.live, batch.account, batch.unit, batch.amount, &cause, tx.now) {
         // Another process took it since the look above; the next look sees that.
@@ -164,22 +165,28 @@ pub(crate) fn commit_batch(tx: &mut Tx<'_>, batch: &BatchCommit) -> Result<Resul
 }
 
 /// Refuses slices that were cleaned away because their request took too long. Their rows are locked, so that they are not
-/// cleaned away now.
-fn staged_still(tx: &mut Tx<'_>, slices: &[Slice]) -> Result<(), Error> {
+/// cleaned away now. Answers the slices with what their messages count for.
+pub(crate) fn staged_still(tx: &mut Tx<'_>, account: AccountId, slices: &[Slice]) -> Result<Vec<Born>, Error> {
+    let mut born = Vec::with_capacity(slices.len());
     for of_day in slices.chunk_by(|a, b| id_day(a.first) == id_day(b.first)) {
         let mut firsts: Vec<i64> = of_day.iter().map(|slice| slice.first).collect();
         firsts.sort_unstable();
-        let there = tx.peek_day(id_day(firsts[0]))?.select_in(
-            "SELECT first, count FROM slices WHERE first",
-            &firsts,
-            "/* lock */",
-            |row| Ok((row.get::<i64>(0)?, row.get::<u32>(1)?)),
-        )?;
-        if of_day.iter().any(|slice| !there.contains(&(slice.first, slice.count))) {
-            return Err(Error::new(Kind::Unavailable, "the staged rows of this batch are gone; send it again"));
+        let there: HashMap<i64, (u32, Option<Vec<u8>>)> = tx
+            .peek_day(id_day(firsts[0]))?
+            .select_in("SELECT first, count, tally FROM slices WHERE first", &firsts, "/* lock */", |row| {
+                Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
+            })?
+            .into_iter()
+            .collect();
+        for slice in of_day {
+            let Some((_, tally)) = there.get(&slice.first).filter(|(count, _)| *count == slice.count) else {
+                return Err(Error::new(Kind::Unavailable, "the staged rows of this batch are gone; send it again"));
+            };
+            let tallies = Tally::decode(tally.as_deref().unwrap_or_default())?;
+            born.push(Born { account, slice: *slice, tallies });
         }
     }
-    Ok(())
+    Ok(born)
 }
 
 /// Removes slices whose request was refused or never came. One that exists by now stays.

@@ -15,11 +15,11 @@ mod singles;
 mod write;
 
 pub use batch::{BatchCommit, Stage, Staged};
-pub(crate) use batch::{commit_batch, discard, stage};
+pub(crate) use batch::{commit_batch, discard, stage, staged_still};
 pub(crate) use keys::{clean, remember, seen};
 pub(crate) use singles::write_singles;
 pub use write::Slice;
-pub(crate) use write::{Request, Row, hidden_run, insert_message, insert_request, runs};
+pub(crate) use write::{Request, Row, hidden_run, insert_message, insert_request, runs, tell};
 
 /// Messages of one run, and so of one slice.
 pub const RUN_MAX: usize = 500;
@@ -47,6 +47,8 @@ pub struct NewMessage {
     pub sealed: Vec<u8>,
     /// clientRef, billCode and labels as JSON.
     pub extra: Option<String>,
+    /// The set of billCode and labels that it is counted under (see [`crate::Store::stat_sets`]), 0 none.
+    pub stat: u32,
     /// Keyed hash of account and client reference.
     pub client_ref: Option<i64>,
     /// Keyed hash of account, sender, recipient and content, and for how many milliseconds an equal message is a

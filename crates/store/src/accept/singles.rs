@@ -6,9 +6,10 @@ use bongsu_domain::id::{id_day, id_millis};
 use bongsu_domain::{AccountId, MessageId, Unit};
 
 use super::keys::{Answers, NewAnswer, Taken};
-use super::write::{self, Request, Row, Slice};
+use super::write::{self, Born, Request, Row, Slice};
 use super::{RUN_MAX, Refused, Seen, Single};
 use crate::error::{Error, Kind};
+use crate::facts::Tally;
 use crate::tx::Tx;
 use crate::wallet;
 
@@ -26,7 +27,7 @@ pub(crate) fn write_singles(tx: &mut Tx<'_>, singles: &mut [Box<Single>]) -> Res
     }
     let slices = number(tx, singles)?;
     name_twins(singles);
-    write(tx, singles, &known, &slices)
+    write(tx, singles, &known, slices)
 }
 
 /// What the store knows of the keys of a commit.
@@ -94,7 +95,7 @@ impl Known {
 }
 
 /// Gives ids, one run at a time. Without ids nothing of a run is written; the rest of the commit needs none.
-fn number(tx: &mut Tx<'_>, singles: &mut [Box<Single>]) -> Result<Vec<(AccountId, Slice)>, Error> {
+fn number(tx: &mut Tx<'_>, singles: &mut [Box<Single>]) -> Result<Vec<Born>, Error> {
     let mut slices = Vec::new();
     let kin = |s: &Single| (s.lane, s.account, s.message.send_at);
     for same in singles.chunk_by_mut(|a, b| kin(a) == kin(b)) {
@@ -120,7 +121,9 @@ fn number(tx: &mut Tx<'_>, singles: &mut [Box<Single>]) -> Result<Vec<(AccountId
                 single.status = status;
                 single.outcome = Some(Ok((id, body)));
             }
-            slices.push((account, slice));
+            let accepted = chunk.iter().filter(|s| matches!(s.outcome, Some(Ok(_))));
+            let tallies = Tally::of(accepted.map(|s| &s.message));
+            slices.push(Born { account, slice, tallies });
         }
     }
     Ok(slices)
@@ -142,7 +145,7 @@ fn name_twins(singles: &mut [Box<Single>]) {
     }
 }
 
-fn write(tx: &mut Tx<'_>, singles: &[Box<Single>], known: &Known, slices: &[(AccountId, Slice)]) -> Result<(), Error> {
+fn write(tx: &mut Tx<'_>, singles: &[Box<Single>], known: &Known, slices: Vec<Born>) -> Result<(), Error> {
     let accepted: Vec<(i64, &Single, &[u8])> = singles
         .iter()
         .filter_map(|s| s.outcome.as_ref()?.as_ref().ok().map(|(id, body)| (*id, &**s, body.as_slice())))
@@ -166,13 +169,13 @@ fn write(tx: &mut Tx<'_>, singles: &[Box<Single>], known: &Known, slices: &[(Acc
             .collect();
         write::messages(tx, id_day(of_day[0].0), &rows)?;
     }
-    for of_day in slices.chunk_by(|a, b| id_day(a.1.first) == id_day(b.1.first)) {
-        let rows: Vec<Slice> = of_day.iter().map(|(_, slice)| *slice).collect();
-        write::slices(tx.day(id_day(of_day[0].1.first))?, &rows, 0)?;
+    for of_day in slices.chunk_by(|a, b| id_day(a.slice.first) == id_day(b.slice.first)) {
+        let rows: Vec<(Slice, &[Tally])> = of_day.iter().map(|born| (born.slice, born.tallies.as_slice())).collect();
+        write::slices(tx.day(id_day(of_day[0].slice.first))?, &rows, 0)?;
     }
     let requests: Vec<Request> = accepted.iter().map(|(id, single, _)| request(*id, single)).collect();
     write::insert_requests(tx.live, &requests)?;
-    write::runs(tx, 0, slices)?;
+    write::runs(tx, 0, &slices)?;
     charge(tx, &accepted)
 }
 

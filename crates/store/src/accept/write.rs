@@ -7,15 +7,16 @@ use crate::db::dialect::Kind::{Blob, Int, Text};
 use crate::db::dialect::Many;
 use crate::db::{Db, Value, int, text_or_null};
 use crate::error::Error;
+use crate::facts::Tally;
 use crate::index::Keys;
 use crate::rows::Run;
 use crate::tx::Tx;
 use crate::waiting::{self, Counted};
 
 static MESSAGES: Many = Many::new(
-    "INSERT INTO messages (id, account, request, lane, channel, unit, price, expires, recipient, last4, content, sealed, extra,
+    "INSERT INTO messages (id, account, request, lane, channel, unit, price, expires, recipient, last4, content, sealed, extra, stat,
        status, code, late, attempt) VALUES {(v_id, v_account, v_request, v_lane, v_channel, v_unit, v_price, v_expires, v_recipient,
-       v_last4, v_content, v_sealed, v_extra, 2, 0, 0, 0)}",
+       v_last4, v_content, v_sealed, v_extra, v_stat, 2, 0, 0, 0)}",
     &[
         ("v_id", Int),
         ("v_account", Int),
@@ -30,6 +31,7 @@ static MESSAGES: Many = Many::new(
         ("v_content", Int),
         ("v_sealed", Blob),
         ("v_extra", Text),
+        ("v_stat", Int),
     ],
 );
 
@@ -51,8 +53,8 @@ static REQUESTS: Many = Many::new(
 );
 
 static SLICES: Many = Many::new(
-    "INSERT INTO slices (first, count, request) VALUES {(v_first, v_count, v_request)}",
-    &[("v_first", Int), ("v_count", Int), ("v_request", Int)],
+    "INSERT INTO slices (first, count, request, tally) VALUES {(v_first, v_count, v_request, v_tally)}",
+    &[("v_first", Int), ("v_count", Int), ("v_request", Int), ("v_tally", Blob)],
 );
 
 static RUNS: Many = Many::new(
@@ -105,6 +107,7 @@ fn insert_messages(db: &Db, rows: &[Row<'_>]) -> Result<(), Error> {
             int(message.content),
             Value::Blob(&message.sealed),
             text_or_null(message.extra.as_deref()),
+            int(message.stat),
         ]
     });
     db.many(&MESSAGES, binds)?;
@@ -154,16 +157,36 @@ pub struct Slice {
     pub send_at: i64,
 }
 
-pub(super) fn slices(db: &Db, slices: &[Slice], request: i64) -> Result<(), Error> {
-    db.many(&SLICES, slices.iter().map(|slice| [slice.first, i64::from(slice.count), request]))?;
+/// Writes slices with what their messages count for.
+pub(super) fn slices(db: &Db, slices: &[(Slice, &[Tally])], request: i64) -> Result<(), Error> {
+    let tallies: Vec<Vec<u8>> = slices.iter().map(|(_, tallies)| Tally::encode(tallies)).collect();
+    let rows = slices.iter().zip(&tallies);
+    let row = rows.map(|((s, _), tally)| [int(s.first), int(s.count), int(request), Value::Blob(tally)]);
+    db.many(&SLICES, row)?;
     Ok(())
 }
 
+/// A slice that comes to exist.
+pub(crate) struct Born {
+    pub(crate) account: AccountId,
+    pub(crate) slice: Slice,
+    /// What its messages count for.
+    pub(crate) tallies: Vec<Tally>,
+}
+
+/// Notes that slices come to exist.
+pub(crate) fn tell(tx: &mut Tx<'_>, request: i64, slices: &[Born]) {
+    for Born { account, slice, tallies } in slices {
+        tx.news.accepted(*account, request, *slice, tallies.clone());
+    }
+}
+
 /// Makes slices exist: their runs, waiting for a dispatcher, or for their time.
-pub(crate) fn runs(tx: &mut Tx<'_>, request: i64, slices: &[(AccountId, Slice)]) -> Result<(), Error> {
-    let (now, later): (Vec<(AccountId, Slice)>, Vec<_>) = slices.iter().partition(|(_, slice)| slice.send_at == 0);
+pub(crate) fn runs(tx: &mut Tx<'_>, request: i64, slices: &[Born]) -> Result<(), Error> {
+    tell(tx, request, slices);
+    let (slices, later): (Vec<(AccountId, Slice)>, Vec<_>) =
+        slices.iter().map(|born| (born.account, born.slice)).partition(|(_, slice)| slice.send_at == 0);
     waiting::hold(tx, request, &later, Counted::FromSendAt)?;
-    let slices = now;
     let run = |(account, s): &(AccountId, Slice)| [s.first, i64::from(s.count), s.lane as i64, account.0, request];
     tx.live.many(&RUNS, slices.iter().map(run))?;
     let waiting = |(account, s): &(AccountId, Slice)| [s.lane as i64, account.0, s.first, s.expires];

@@ -3,6 +3,7 @@
 use bongsu_domain::Status;
 use bongsu_domain::id::id_day;
 
+use super::messages::{self, Standing};
 use super::{Change, Orphan, Submit, Unknown};
 use crate::claims;
 use crate::db::dialect::Kind::{Blob, Int, Text};
@@ -60,7 +61,7 @@ static PARKED: Many = Many::new(
 );
 
 /// Writes changes of which no two are about the same thing.
-pub(super) fn write(tx: &mut Tx<'_>, changes: &[&Change]) -> Result<(), Error> {
+pub(super) fn write(tx: &mut Tx<'_>, standing: &mut Standing, changes: &[&Change]) -> Result<(), Error> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -85,7 +86,7 @@ pub(super) fn write(tx: &mut Tx<'_>, changes: &[&Change]) -> Result<(), Error> {
     )?;
     for change in changes {
         if let Change::Park { .. } = change {
-            park(tx, change)?;
+            park(tx, standing, change)?;
         }
     }
     Ok(())
@@ -139,10 +140,12 @@ fn orphan(seq: i64, o: &Orphan) -> [Value<'_>; 9] {
     ]
 }
 
-fn park(tx: &mut Tx<'_>, change: &Change) -> Result<(), Error> {
+fn park(tx: &mut Tx<'_>, standing: &mut Standing, change: &Change) -> Result<(), Error> {
     let Change::Park { id, account, attempt, lane, at, reason } = change else { return Ok(()) };
-    tx.day(id_day(*id))?
-        .execute("UPDATE messages SET status = ? WHERE id = ? AND status < 10", (Status::Parked as u8, *id))?;
+    if messages::stop(tx, standing, *id, *attempt, *at)? {
+        tx.day(id_day(*id))?
+            .execute("UPDATE messages SET status = ? WHERE id = ? AND status < 10", (Status::Parked as u8, *id))?;
+    }
     let row = [int(*id), int(account.0), int(*at), int(*attempt), int(*lane as u8), Value::Text(reason)];
     tx.live.many(&PARKED, [row])?;
     Ok(())

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
-use bongsu_domain::Day;
 use bongsu_domain::id::{id_day, id_millis};
+use bongsu_domain::{AccountId, Channel, Code, Day, Lane, Status, Unit};
 
 use super::{Attempt, Final, Receipt, Verdict};
 use crate::db::dialect::Kind::{Blob, Int, Text};
 use crate::db::dialect::Many;
 use crate::db::{Value, int, int_or_null, text_or_null};
-use crate::error::Error;
+use crate::error::{Error, Kind as ErrorKind};
+use crate::facts::{EventKind, Moved, NO_RELAY};
+use crate::rows::Outcome;
 use crate::tx::Tx;
 
 /// Keeps the current attempt before a later one takes its columns.
@@ -57,15 +59,7 @@ static HISTORY_PARTS: Many =
 const RECEIPT: &[(&str, crate::db::dialect::Kind)] =
     &[("v_id", Int), ("v_attempt", Int), ("v_part", Int), ("v_at", Int), ("v_verdict", Int), ("v_raw", Blob)];
 
-/// A receipt that seemed to decide a message which another one decided meanwhile is a repetition.
 static RECEIPTS: Many = Many::new(
-    "INSERT OR REPLACE INTO receipts (id, attempt, part, at, verdict, raw) SELECT v_id, v_attempt, v_part, v_at,
-       CASE WHEN v_verdict = 0 AND EXISTS (SELECT 1 FROM messages WHERE id = v_id AND status >= 10) THEN 1 ELSE v_verdict END,
-       v_raw",
-    RECEIPT,
-);
-/// The same where the rows of the messages are locked and known.
-static KNOWN_RECEIPTS: Many = Many::new(
     "INSERT OR REPLACE INTO receipts (id, attempt, part, at, verdict, raw)
        VALUES {(v_id, v_attempt, v_part, v_at, v_verdict, v_raw)}",
     RECEIPT,
@@ -85,27 +79,94 @@ static ENDED: Many = Many::new(
     &[("v_id", Int), ("v_attempt", Int), ("v_code", Int), ("v_result", Int), ("v_outcome", Int)],
 );
 
-/// What stands in the rows that will change, where several processes write: they are locked, in the order of ids, so that
-/// two writers never wait for each other in a circle. With one writer a statement tells by what it matched.
+/// A message as it stands before a change.
+#[derive(Debug, Clone)]
+pub(super) struct Stands {
+    attempt: u8,
+    status: Status,
+    account: AccountId,
+    request: i64,
+    lane: Lane,
+    channel: Channel,
+    unit: Unit,
+    price: i64,
+    stat: u32,
+    relay: u8,
+}
+
+const STANDS: &str =
+    "SELECT id, attempt, status, account, request, lane, channel, unit, price, stat, relay FROM messages WHERE id";
+
+impl Stands {
+    fn read(row: &crate::db::Row<'_>) -> Result<(i64, Self), Error> {
+        let bad = || Error::new(ErrorKind::Corrupt, "message row with an unknown status, lane, channel or unit");
+        let stands = Self {
+            attempt: row.get(1)?,
+            status: Status::from_u8(row.get(2)?).ok_or_else(bad)?,
+            account: AccountId(row.get(3)?),
+            request: row.get(4)?,
+            lane: Lane::from_u8(row.get(5)?).ok_or_else(bad)?,
+            channel: Channel::from_u8(row.get(6)?).ok_or_else(bad)?,
+            unit: Unit::from_u8(row.get(7)?).ok_or_else(bad)?,
+            price: row.get(8)?,
+            stat: row.get(9)?,
+            relay: row.get::<Option<u8>>(10)?.unwrap_or(NO_RELAY),
+        };
+        Ok((row.get(0)?, stands))
+    }
+
+    fn is_open(&self) -> bool {
+        !self.status.is_final()
+    }
+
+    /// The message stands so from now on.
+    fn moves(&mut self, id: i64, is: Status, kind: Option<EventKind>, code: Code, at: i64, refunded: i64) -> Moved {
+        let was = std::mem::replace(&mut self.status, is);
+        let Stands { account, request, lane, channel, unit, price, stat, relay, attempt, .. } = *self;
+        Moved {
+            id,
+            account,
+            request,
+            lane,
+            channel,
+            unit,
+            stat,
+            price,
+            was,
+            is,
+            kind,
+            code,
+            attempt,
+            relay,
+            at,
+            refunded,
+        }
+    }
+}
+
+/// What stands in the rows that will change. Where several processes write, they are locked, in the order of ids, so that
+/// two writers never wait for each other in a circle.
 #[derive(Default)]
-pub(super) struct Standing(Option<HashMap<i64, (u8, bool)>>);
+pub(super) struct Standing(HashMap<i64, Stands>);
 
 impl Standing {
-    pub(super) fn lock(tx: &Tx<'_>, ids: impl Iterator<Item = i64>) -> Result<Self, Error> {
-        if !tx.live.is_mysql() {
-            return Ok(Self(None));
-        }
+    pub(super) fn lock(tx: &mut Tx<'_>, ids: impl Iterator<Item = i64>) -> Result<Self, Error> {
         let mut ids: Vec<i64> = ids.collect();
         ids.sort_unstable();
         ids.dedup();
-        let sql = "SELECT id, attempt, status FROM messages WHERE id";
-        let read = |row: &crate::db::Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get::<u8>(2)? < 10)));
-        let rows = tx.live.select_in(sql, &ids, "ORDER BY id /* lock */", read)?;
-        Ok(Self(Some(rows.into_iter().collect())))
+        if tx.live.is_mysql() {
+            let rows = tx.live.select_in(STANDS, &ids, "ORDER BY id /* lock */", Stands::read)?;
+            return Ok(Self(rows.into_iter().collect()));
+        }
+        let mut rows = HashMap::with_capacity(ids.len());
+        for of_day in ids.chunk_by(|a, b| id_day(*a) == id_day(*b)) {
+            rows.extend(tx.day(id_day(of_day[0]))?.select_in(STANDS, of_day, "", Stands::read)?);
+        }
+        Ok(Self(rows))
     }
 
-    fn known(&mut self) -> Option<&mut HashMap<i64, (u8, bool)>> {
-        self.0.as_mut()
+    fn is_open(&self, id: i64) -> bool {
+        self.0.get(&id).is_some_and(Stands::is_open)
     }
 }
 
@@ -142,24 +203,30 @@ pub(super) fn attempts(tx: &mut Tx<'_>, standing: &mut Standing, attempts: &[&At
     for day in by_day(attempts.to_vec(), |a| a.id) {
         let db = tx.day(id_day(day[0].id))?;
         db.many(&ARCHIVE, day.iter().filter(|a| a.attempt > 1).map(|a| [a.id, i64::from(a.attempt)]))?;
-        let mut missed = Vec::new();
-        if let Some(known) = standing.known() {
-            let (current, history): (Vec<&Attempt>, Vec<&Attempt>) = day
-                .into_iter()
-                .partition(|a| known.get(&a.id).is_some_and(|(attempt, open)| *open && *attempt <= a.attempt));
-            db.many(&CURRENT, current.iter().map(|a| attempt_row(a)))?;
-            known.extend(current.iter().map(|a| (a.id, (a.attempt, true))));
-            missed = history;
-        } else {
-            for a in day {
-                if db.many(&CURRENT, [attempt_row(a)])? == 0 {
-                    missed.push(a);
-                }
-            }
+        let (current, history): (Vec<&Attempt>, Vec<&Attempt>) = day.into_iter().partition(|a| {
+            standing.0.get(&a.id).is_some_and(|stands| stands.is_open() && stands.attempt <= a.attempt)
+        });
+        db.many(&CURRENT, current.iter().map(|a| attempt_row(a)))?;
+        db.many(&HISTORY, history.iter().map(|a| attempt_row(a)))?;
+        for a in current {
+            let Some(stands) = standing.0.get_mut(&a.id) else { continue };
+            tx.news.moved(attempted(stands, a));
         }
-        db.many(&HISTORY, missed.iter().map(|a| attempt_row(a)))?;
     }
     Ok(())
+}
+
+/// What an attempt means for its message.
+fn attempted(stands: &mut Stands, a: &Attempt) -> Moved {
+    let is_new = stands.attempt < a.attempt || stands.status != a.status;
+    let kind = match (a.status, a.outcome) {
+        (Status::Uncertain, _) => Some(EventKind::Uncertain),
+        (_, Outcome::Submitted) => Some(EventKind::Submitted),
+        _ => None,
+    };
+    (stands.attempt, stands.relay) = (a.attempt, a.relay);
+    let at = a.result.or(a.submitted).unwrap_or(a.claimed);
+    stands.moves(a.id, a.status, kind.filter(|_| is_new), a.code, at, 0)
 }
 
 /// Writes ids and codes of the parts of attempts, wherever the attempt is.
@@ -175,17 +242,15 @@ pub(super) fn parts(tx: &mut Tx<'_>, parts: &[(i64, u8, &str)]) -> Result<(), Er
 }
 
 /// Keeps receipts.
-pub(super) fn receipts(tx: &mut Tx<'_>, standing: &mut Standing, receipts: &[&Receipt]) -> Result<(), Error> {
+pub(super) fn receipts(tx: &mut Tx<'_>, standing: &Standing, receipts: &[&Receipt]) -> Result<(), Error> {
     for day in by_day(receipts.to_vec(), |r| r.id) {
-        let statement = if standing.known().is_some() { &KNOWN_RECEIPTS } else { &RECEIPTS };
-        let known = standing.known();
         let rows = day.iter().map(|r| {
             let Receipt { id, attempt, part, at, verdict, raw } = r;
-            let decided = known.as_ref().is_some_and(|known| known.get(id).is_some_and(|(_, open)| !open));
+            let decided = standing.0.get(id).is_some_and(|stands| !stands.is_open());
             let verdict = if decided && *verdict == Verdict::Decided { Verdict::Repeated } else { *verdict };
             [int(*id), int(*attempt), int(*part), int(at.micros()), int(verdict as u8), Value::Blob(raw)]
         });
-        tx.day(id_day(day[0].id))?.many(statement, rows)?;
+        tx.day(id_day(day[0].id))?.many(&RECEIPTS, rows)?;
     }
     Ok(())
 }
@@ -213,43 +278,65 @@ pub(super) fn finish(
         let first = make_final(tx, standing, of_day, &day)?;
         for ((at, end), first) in day.iter().zip(first) {
             firsts.push((*at, first));
-            if first && let Some((account, unit, amount)) = end.refund.filter(|(_, _, amount)| *amount > 0) {
+            let refund = end.refund.filter(|(_, _, amount)| first && *amount > 0);
+            if let Some((account, unit, amount)) = refund {
                 tx.refund(of_day, account, unit, amount)?;
+            }
+            if let Some(stands) = standing.0.get_mut(&end.id).filter(|_| first) {
+                let refunded = refund.map_or(0, |(_, _, amount)| amount);
+                let kind = EventKind::of_end(end.status);
+                let ended = stands.moves(end.id, end.status, kind, end.code, end.at, refunded);
+                tx.news.moved(Moved { attempt: end.attempt, ..ended });
             }
         }
     }
     Ok(())
 }
 
+/// Writes the ends of open messages; tells which those are.
 fn make_final(
     tx: &mut Tx<'_>,
-    standing: &mut Standing,
+    standing: &Standing,
     of_day: Day,
     day: &[(usize, &Final)],
 ) -> Result<Vec<bool>, Error> {
     let db = tx.day(of_day)?;
-    // The attempt that the result is of, unless the message's own columns have it.
-    let mut of_history: Vec<&Final> = day.iter().map(|(_, end)| *end).filter(|end| end.attempt > 0).collect();
-    let mut first = Vec::with_capacity(day.len());
-    if let Some(known) = standing.known() {
-        first.extend(day.iter().map(|(_, end)| known.get(&end.id).is_some_and(|(_, open)| *open)));
-        let open = day.iter().zip(&first).filter(|(_, first)| **first);
-        db.many(&FINISH, open.map(|((_, end), _)| final_row(end)))?;
-        of_history.retain(|end| known.get(&end.id).is_none_or(|(attempt, _)| *attempt != end.attempt));
-        for (_, end) in day {
-            known.entry(end.id).and_modify(|(_, open)| *open = false);
-        }
-    } else {
-        for (_, end) in day {
-            first.push(db.many(&FINISH, [final_row(end)])? == 1);
-        }
-    }
+    let mut met = std::collections::HashSet::with_capacity(day.len());
+    let first: Vec<bool> = day.iter().map(|(_, end)| standing.is_open(end.id) && met.insert(end.id)).collect();
+    let open = day.iter().zip(&first).filter(|(_, first)| **first);
+    db.many(&FINISH, open.map(|((_, end), _)| final_row(end)))?;
     let late = day.iter().zip(&first).filter(|(_, first)| !**first);
     db.many(&LATE, late.map(|((_, end), _)| [end.id]))?;
-    let ended = of_history.into_iter().map(|end| {
+    // The attempt that the result is of, unless the message's own columns have it.
+    let of_history = day.iter().map(|(_, end)| *end).filter(|end| {
+        end.attempt > 0 && standing.0.get(&end.id).is_none_or(|stands| stands.attempt != end.attempt)
+    });
+    let ended = of_history.map(|end| {
         let [id, attempt, _, code, result, outcome] = final_row(end);
         [id, attempt, code, result, outcome]
     });
     db.many(&ENDED, ended)?;
     Ok(first)
+}
+
+/// A message is parked. Answers whether it was open.
+pub(super) fn stop(tx: &mut Tx<'_>, standing: &mut Standing, id: i64, attempt: u8, at: i64) -> Result<bool, Error> {
+    let Some(stands) = standing.0.get_mut(&id).filter(|stands| stands.is_open()) else { return Ok(false) };
+    let (was_attempt, relay) = (stands.attempt, stands.relay);
+    let parked = stands.moves(id, Status::Parked, Some(EventKind::Held), Code::Internal, at, 0);
+    tx.news.moved(Moved { attempt: attempt.max(was_attempt), relay, ..parked });
+    Ok(true)
+}
+
+/// A parked message goes back into the line.
+pub(crate) fn replayed(tx: &mut Tx<'_>, id: i64) -> Result<(), Error> {
+    let mut standing = Standing::lock(tx, std::iter::once(id))?;
+    let parked = standing.0.get_mut(&id).filter(|stands| stands.status == Status::Parked);
+    let Some(stands) = parked else { return Ok(()) };
+    let at = tx.now.millis();
+    tx.news.moved(stands.moves(id, Status::Queued, None, Code::OkAccepted, at, 0));
+    tx.day(id_day(id))?
+        .prepare_cached("UPDATE messages SET status = ? WHERE id = ? AND status = ?")?
+        .execute((Status::Queued as u8, id, Status::Parked as u8))?;
+    Ok(())
 }

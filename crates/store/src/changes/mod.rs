@@ -13,6 +13,7 @@ mod live;
 mod messages;
 
 use messages::Standing;
+pub(crate) use messages::replayed;
 
 /// One attempt as it stands now. Times are Unix milliseconds.
 #[derive(Debug, Clone)]
@@ -275,7 +276,7 @@ impl Wave<'_> {
         messages::parts(tx, &self.parts)?;
         messages::receipts(tx, standing, &self.receipts)?;
         messages::finish(tx, standing, &self.finals, firsts)?;
-        live::write(tx, &self.live)
+        live::write(tx, standing, &self.live)
     }
 }
 

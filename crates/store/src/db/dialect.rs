@@ -25,6 +25,7 @@ pub(crate) enum Kind {
 /// | `{v, }` | nothing | `JSON_TABLE(?, …) AS v STRAIGHT_JOIN `: keys first, whatever the server guesses |
 /// | `{(v_a, 0)}` | `(?1, 0)` | `(?, 0), (?, 0), …`; every value once, in the order of `columns` |
 /// | `{only mysql: x}` | nothing | `x` |
+/// | `{only sqlite: x}` | `x` | nothing |
 pub(crate) struct Many {
     pub(crate) columns: &'static [(&'static str, Kind)],
     pub(crate) sql: &'static str,
@@ -62,6 +63,10 @@ fn render(sql: &str, columns: &[(&str, Kind)], rows: Option<usize>) -> String {
         match (inner, rows) {
             ("v, ", None) => {}
             ("v, ", Some(_)) => text.push_str(&format!("{} AS v STRAIGHT_JOIN ", table(columns))),
+            (only, rows) if only.starts_with("only sqlite: ") => {
+                let only = &only["only sqlite: ".len()..];
+                text.push_str(&if rows.is_some() { String::new() } else { values(only, columns, None, true) });
+            }
             (only, rows) if only.starts_with("only mysql: ") => {
                 text.push_str(if rows.is_some() { &only["only mysql: ".len()..] } else { "" });
             }

@@ -78,6 +78,8 @@ pub(crate) fn stop(tx: &mut Tx<'_>, group: i64) -> Result<bool, Error> {
 /// Slices that have no run get one that nobody is offered.
 fn stop_slices(tx: &mut Tx<'_>, row: &GroupRow, slices: &[Slice]) -> Result<u32, Error> {
     let mut kept = 0;
+    let born = crate::accept::staged_still(tx, row.account, slices)?;
+    crate::accept::tell(tx, row.id, &born);
     for slice in slices {
         let run = Run {
             first: slice.first,

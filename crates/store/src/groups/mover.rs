@@ -72,12 +72,14 @@ pub(crate) fn shift_and_move(tx: &mut Tx<'_>, group: i64, hours: Hours) -> Resul
     let firsts: Vec<i64> = slices.iter().map(|slice| slice.first).collect();
     tx.live.delete_in("DELETE FROM group_slices WHERE first", &firsts)?;
     let send_at = if waits { row.send_at } else { 0 };
-    let of_account: Vec<(AccountId, Slice)> =
-        slices.into_iter().map(|slice| (row.account, Slice { send_at, ..slice })).collect();
+    let slices: Vec<Slice> = slices.into_iter().map(|slice| Slice { send_at, ..slice }).collect();
+    let born = accept::staged_still(tx, row.account, &slices)?;
     if waits {
+        let of_account: Vec<(AccountId, Slice)> = slices.into_iter().map(|slice| (row.account, slice)).collect();
         waiting::hold(tx, group, &of_account, Counted::FromAccept)?;
+        accept::tell(tx, group, &born);
     } else {
-        accept::runs(tx, group, &of_account)?;
+        accept::runs(tx, group, &born)?;
     }
     Ok(true)
 }

@@ -10,7 +10,7 @@ use crate::index::KeyKind;
 use crate::sweep::day_range;
 
 /// Partitioned tables, each with the id its partitions are of.
-const TABLES: &[&str] = &["messages", "attempts", "receipts", "slices", "contents"];
+const TABLES: &[&str] = &["messages", "attempts", "receipts", "slices", "contents", "event_slices"];
 /// Days that have a partition before they begin.
 const AHEAD: usize = 3;
 /// Most partitions made at once.
@@ -60,6 +60,7 @@ fn oldest(db: &Db, table: &str) -> Result<Option<Day>, Error> {
     let key = match table {
         "slices" => "first",
         "contents" => "request",
+        "event_slices" => "moment",
         _ => "id",
     };
     let id: Option<i64> =

@@ -82,6 +82,7 @@ fn join(options: Options, my: &Mysql) -> Result<Store, Error> {
         migrate::migrate(&db, migrate::STEPS)?;
         migrate::fact(&db, "board")?;
         migrate::fact(&db, "generation")?;
+        migrate::fact(&db, "events")?;
         history::keep_partitions(&db, options.clock.now())?;
         let used: i64 = db.query_row("SELECT COUNT(*) FROM vault_keys", (), |row| row.get(0))?;
         let vault = Vault::open_or_create(&key_file(&options), used == 0)?;
@@ -111,15 +112,17 @@ fn join(options: Options, my: &Mysql) -> Result<Store, Error> {
     let inbox = Arc::new(Inbox::new());
     let runs: Arc<std::sync::OnceLock<crate::store::RunSink>> = Arc::default();
     let metrics = Arc::new(crate::metrics::Metrics::default());
+    let board_of_facts: Arc<crate::facts::Board> = Arc::default();
     let writer = Writer {
         live: connect(None)?,
-        fence: Fence { name, owner, commits },
+        fence: Fence { node, name, owner, commits },
         inbox: inbox.clone(),
         clock: options.clock.clone(),
         ids: ids.clone(),
         metrics: metrics.clone(),
         fatal,
         runs: runs.clone(),
+        board: board_of_facts.clone(),
     };
     let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run())?;
     let replica = my.replica.as_ref().map(|url| replica(my, url, &trips)).transpose()?.map(Box::new);
@@ -128,6 +131,9 @@ fn join(options: Options, my: &Mysql) -> Result<Store, Error> {
         place: Place::Database { leases: Some(leases), replica, trips, address: Box::new(address.clone()) },
         readers: Readers::start(usize::from(my.readers), "store-reader", reader)?,
         hot: Readers::start(2, "store-dispatch", reader)?,
+        facts: board_of_facts,
+        numberer: Some(Readers::start(1, "store-numberer", || Ok(Reader::database(connect(None)?)))?),
+        sets: Arc::default(),
         inbox,
         ids,
         vault,
@@ -161,6 +167,9 @@ fn watch(options: Options, my: &Mysql) -> Result<Store, Error> {
         place: Place::Database { leases: None, replica: None, trips, address: Box::new(address.clone()) },
         readers: Readers::start(2, "store-reader", reader)?,
         hot: Readers::start(1, "store-reader", reader)?,
+        facts: Arc::default(),
+        numberer: None,
+        sets: Arc::default(),
         inbox,
         ids: Arc::new(Mutex::new(IdGen::new(0))),
         vault,

@@ -9,6 +9,7 @@ use bongsu_domain::{AccountId, Clock, IdGen, Timestamp};
 use crate::accept;
 use crate::db::{Db, OptionalExtension, mysql};
 use crate::error::{Error, Kind};
+use crate::facts::{self, News};
 use crate::metrics::Metrics;
 use crate::rows::Run;
 use crate::store::RunSink;
@@ -31,6 +32,8 @@ const AGAIN: Duration = Duration::from_millis(3);
 
 /// The row by which a process that lost its node is kept from committing.
 pub(super) struct Fence {
+    /// The node.
+    pub(super) node: u16,
     /// Name of the node's lease.
     pub(super) name: String,
     /// This incarnation.
@@ -48,6 +51,7 @@ pub(super) struct Writer {
     pub(super) metrics: Arc<Metrics>,
     pub(super) fatal: tokio::sync::watch::Sender<Option<String>>,
     pub(super) runs: Arc<OnceLock<RunSink>>,
+    pub(super) board: Arc<facts::Board>,
 }
 
 /// What one run of a transaction came to.
@@ -137,11 +141,11 @@ impl Writer {
         self.fence()?;
         let mut refunds = Refunds::new();
         let mut fresh = Vec::new();
+        let mut news = News::default();
         for (unit, ran) in group.units.iter_mut().filter(|(_, ran)| ran.is_ok()) {
             let written = self.connection()?.written();
-            let runs = fresh.len();
-            let mut tx =
-                Tx { live: &self.live, now, history: History::Tables(&mut refunds), fresh: &mut fresh, ids: &self.ids };
+            let (runs, mark) = (fresh.len(), news.mark());
+            let mut tx = self.tx(now, &mut refunds, &mut fresh, &mut news);
             let Err(error) = unit.run(&mut tx) else { continue };
             if matches!(error.kind(), Kind::Busy | Kind::Lost) {
                 return Err(error);
@@ -150,15 +154,16 @@ impl Writer {
                 return Err(Error::new(Kind::Busy, "a row came to be since this transaction looked"));
             }
             fresh.truncate(runs);
+            news.undo(mark);
             *ran = Err(error);
             if self.connection()?.written() != written {
                 self.rollback();
                 return Ok(Ran::Without);
             }
         }
-        let mut tx =
-            Tx { live: &self.live, now, history: History::Tables(&mut refunds), fresh: &mut fresh, ids: &self.ids };
+        let mut tx = self.tx(now, &mut refunds, &mut fresh, &mut news);
         accept::write_singles(&mut tx, &mut group.singles)?;
+        facts::flush_tables(&news, &self.live, self.fence.node, now)?;
         self.give_back(refunds, now)?;
         crate::faults::point("between-day-and-live");
         if let Err(error) = self.connection()?.commit() {
@@ -167,6 +172,9 @@ impl Writer {
         self.fence.commits += 1;
         crate::faults::point("after-live");
         self.metrics.row_writes.store(self.connection()?.written(), std::sync::atomic::Ordering::Relaxed);
+        if !news.is_empty() {
+            self.board.tell();
+        }
         if let Some(sink) = self.runs.get().filter(|_| !fresh.is_empty()) {
             let fresh: Vec<Run> = fresh;
             sink(&fresh);
@@ -174,10 +182,20 @@ impl Writer {
         Ok(Ran::Committed)
     }
 
+    fn tx<'t>(
+        &'t self,
+        now: Timestamp,
+        refunds: &'t mut Refunds,
+        fresh: &'t mut Vec<Run>,
+        news: &'t mut News,
+    ) -> Tx<'t> {
+        Tx { live: &self.live, now, history: History::Tables(refunds), fresh, news, ids: &self.ids }
+    }
+
     /// Counts this transaction in the node's lease, which fails when the node belongs to another by now.
     fn fence(&self) -> Result<(), Error> {
         let sql = "UPDATE leases SET commits = ? WHERE name = ? AND owner = ?";
-        let Fence { name, owner, commits } = &self.fence;
+        let Fence { name, owner, commits, .. } = &self.fence;
         match self.live.execute(sql, (commits + 1, name.as_str(), *owner))? {
             0 => Err(fenced()),
             _ => Ok(()),

@@ -152,7 +152,11 @@ impl Store {
 
     async fn drop_day(&self, day: Day) -> Result<(), Error> {
         match &self.inner.place {
-            Place::Files { layout, .. } => remove_files(layout, day),
+            Place::Files { layout, .. } => {
+                remove_files(layout, day)?;
+                self.inner.facts.forget(day);
+                Ok(())
+            }
             #[cfg(feature = "mysql")]
             Place::Database { .. } => self.aside(move |db| crate::my::drop_day(db, day)).await,
         }

@@ -18,7 +18,7 @@ pub const ROWS_A_COMMIT: u64 = 1;
 const DATABASE: &str = "BONGSU_LAWS_DATABASE";
 
 /// Everything but the schema's own table, to be emptied between laws.
-pub const TABLES: [&str; 30] = [
+pub const TABLES: [&str; 33] = [
     "accounts",
     "api_keys",
     "attempts",
@@ -29,10 +29,12 @@ pub const TABLES: [&str; 30] = [
     "client_refs",
     "code_sends",
     "contents",
+    "counters",
     "dedupe",
     "distribution_state",
     "distributions",
     "due",
+    "event_slices",
     "facts",
     "idempotency",
     "leases",
@@ -42,6 +44,7 @@ pub const TABLES: [&str; 30] = [
     "orphan_receipts",
     "parked",
     "prices",
+    "progress",
     "receipts",
     "relays",
     "requests",
@@ -51,7 +54,8 @@ pub const TABLES: [&str; 30] = [
     "team_numbers",
 ];
 /// The others.
-pub const MORE_TABLES: [&str; 8] = [
+pub const MORE_TABLES: [&str; 9] = [
+    "stat_sets",
     "submits",
     "unknown_attempts",
     "vault_keys",

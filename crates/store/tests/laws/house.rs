@@ -294,6 +294,7 @@ pub fn sms(price: i64) -> NewMessage {
         content: 0,
         sealed: b"sealed".to_vec(),
         extra: None,
+        stat: 0,
         client_ref: None,
         dedupe: None,
         key: 0,
