@@ -35,7 +35,7 @@ static COUNTERS: Many = Many::new(
        {only sqlite: VALUES (v_account, v_day, v_channel, v_lane, v_unit, v_relay, v_status, v_stat, v_node, v_messages, v_charged, v_refunded)
          ON CONFLICT DO UPDATE SET messages = messages + excluded.messages, charged = charged + excluded.charged,
            refunded = refunded + excluded.refunded}
-       {only mysql: SELECT v_account, v_day, v_channel, v_lane, v_unit, v_relay, v_status, v_stat, v_node, v_messages, v_charged, v_refunded FROM }{v, }{only mysql: (SELECT 1) AS once
+       {only mysql: SELECT v_account, v_day, v_channel, v_lane, v_unit, v_relay, v_status, v_stat, v_node, v_messages, v_charged, v_refunded FROM }{v, }{only mysql: (SELECT 1) AS once WHERE TRUE
          ON DUPLICATE KEY UPDATE messages = messages + VALUES(messages), charged = charged + VALUES(charged),
            refunded = refunded + VALUES(refunded)}",
     COUNTER,
@@ -43,7 +43,7 @@ static COUNTERS: Many = Many::new(
 static PROGRESS: Many = Many::new(
     "INSERT INTO progress (request, status, node, messages)
        {only sqlite: VALUES (v_request, v_status, v_node, v_messages) ON CONFLICT DO UPDATE SET messages = messages + excluded.messages}
-       {only mysql: SELECT v_request, v_status, v_node, v_messages FROM }{v, }{only mysql: (SELECT 1) AS once
+       {only mysql: SELECT v_request, v_status, v_node, v_messages FROM }{v, }{only mysql: (SELECT 1) AS once WHERE TRUE
          ON DUPLICATE KEY UPDATE messages = messages + VALUES(messages)}",
     &[("v_request", Int), ("v_status", Int), ("v_node", Int), ("v_messages", Int)],
 );

@@ -24,9 +24,9 @@ async fn a_thousand_concurrent_messages_share_few_commits() {
     assert!(commits <= 50, "{commits} commits for 1,000 messages");
     assert_eq!(of(&metrics.units) - before.1, 1_000);
     assert_eq!(metrics.commit_buckets.iter().map(of).sum::<u64>(), of(&metrics.commits));
-    // Message, request and ledger entry each; balance, slice, run and backlog a run.
+    // Message, request and ledger entry each; balance, slice, run, backlog, counter and slice of events a run.
     let rows = of(&metrics.row_writes) - before.2 - commits * ROWS_A_COMMIT;
-    assert!((3_000..=3_000 + 4 * (commits + 2)).contains(&rows), "{rows} rows written for 1,000 messages");
+    assert!((3_000..=3_000 + 6 * (commits + 2)).contains(&rows), "{rows} rows written for 1,000 messages");
     let wal = of(&metrics.wal_bytes) - before.3;
     let has_log = !house.ground.is_shared();
     assert!(!has_log || (200_000..4_000_000).contains(&wal), "{wal} bytes of log for 1,000 messages");
@@ -36,8 +36,8 @@ async fn a_thousand_concurrent_messages_share_few_commits() {
     house.apply(ids.iter().map(|id| delivered(&house, *id, 1)).collect()).await;
     assert_eq!(
         of(&metrics.row_writes) - before - 2 * ROWS_A_COMMIT,
-        2_000,
-        "one row for a submit, one for a final result"
+        2_000 + 1 + 2,
+        "one row for a submit, one for a final result; and once a slice of events, then one more with a counter"
     );
 }
 
@@ -47,8 +47,9 @@ async fn a_batch_costs_one_row_a_message_and_a_few_for_itself() {
     let account = house.account(1_000).await;
     let before = of(&house.store.metrics().row_writes);
     house.batch(account, Lane::Bulk, vec![sms(1); 500]).await;
-    // Content, slice, request, ledger entry, balance, run and backlog, in a commit that stages and one that makes it exist.
-    assert_eq!(of(&house.store.metrics().row_writes) - before, 507 + 2 * ROWS_A_COMMIT);
+    // Content, slice, request, ledger entry, balance, run, backlog, counter and slice of events, in a commit that stages
+    // and one that makes it exist.
+    assert_eq!(of(&house.store.metrics().row_writes) - before, 509 + 2 * ROWS_A_COMMIT);
 }
 
 #[tokio::test]

@@ -38,8 +38,8 @@ async fn ten_thousand_rows_of_a_batch_cost_few_round_trips() {
         // Two transactions, since twelve slices are one at most. A slice: is its text there, messages, the slice. The text.
         assert!(staged <= 2 * TRANSACTION + 20 * 3 + 1, "{staged}");
         // A look at the balance, the slices that must still be there, the request, runs and backlog in two sizes each, then
-        // the balance locked, the ledger, the balance.
-        assert!(committed <= TRANSACTION + 3 + 2 * 2 + 3, "{committed}");
+        // the balance locked, the ledger, the balance; counters, and slices of events in two sizes.
+        assert!(committed <= TRANSACTION + 3 + 2 * 2 + 3 + 3, "{committed}");
     }
     house.assert_sound(20_000).await;
 }
@@ -62,11 +62,12 @@ async fn five_hundred_singles_of_one_commit_cost_few_round_trips() {
         let writes = (0..500).map(|_| -> Write<'_, _> { Box::pin(house.accept(account, Lane::Bulk, sms(1))) });
         let (plain, _) = trips(&house, together(&house.store, writes)).await;
         let (alone, _) = trips(&house, house.accept(account, Lane::Bulk, sms(1))).await;
-        // A look at the balance; messages, slices, requests, runs, backlog; the balance locked, the ledger, the balance.
-        assert!(plain <= TRANSACTION + 1 + 5 + 3, "{plain}");
-        assert!(alone <= TRANSACTION + 1 + 5 + 3, "{alone}");
+        // A look at the balance; messages, slices, requests, runs, backlog; the balance locked, the ledger, the balance;
+        // counters and events.
+        assert!(plain <= TRANSACTION + 1 + 5 + 3 + 2, "{plain}");
+        assert!(alone <= TRANSACTION + 1 + 5 + 3 + 2, "{alone}");
         // A look and a write for each kind of key.
-        assert!(accepted <= TRANSACTION + 1 + 5 + 3 + 3 * 2, "{accepted}");
+        assert!(accepted <= TRANSACTION + 1 + 5 + 3 + 2 + 3 * 2, "{accepted}");
     }
 }
 
@@ -96,11 +97,12 @@ async fn claims_and_results_of_a_run_cost_few_round_trips() {
         assert!(loaded <= 1, "{loaded}");
         // The run, its place in the backlog, the claim.
         assert!(claimed <= TRANSACTION + 3, "{claimed}");
-        // The rows locked and written.
-        assert!(sent <= TRANSACTION + 2, "{sent}");
-        // The rows locked, the receipts, the rows, the claim.
-        assert!(ended <= TRANSACTION + 4, "{ended}");
-        // The rows locked and written, attempts that are history, then the balance locked, the ledger, the balance.
-        assert!(refunded <= TRANSACTION + 3 + 3, "{refunded}");
+        // The rows locked and written; events.
+        assert!(sent <= TRANSACTION + 2 + 1, "{sent}");
+        // The rows locked, the receipts, the rows, the claim; counters and events.
+        assert!(ended <= TRANSACTION + 4 + 2, "{ended}");
+        // The rows locked and written, attempts that are history, then the balance locked, the ledger, the balance;
+        // counters and events.
+        assert!(refunded <= TRANSACTION + 3 + 3 + 2, "{refunded}");
     }
 }
