@@ -26,7 +26,9 @@ pub use breaker::{Allow, Breaker};
 pub use channel::{Channel, ChannelChoice};
 pub use code::{Action, Billing, Code};
 pub use hours::Hours;
-pub use id::{AccountId, ClockBehind, EntryId, EventId, GroupId, IdGen, KeyId, MessageId, RelayId, RequestId, SenderId};
+pub use id::{
+    AccountId, ClockBehind, EntryId, EventId, GroupId, IdGen, KeyId, MessageId, RelayId, RequestId, SenderId,
+};
 pub use lane::Lane;
 pub use net::Network;
 pub use phone::PhoneNumber;

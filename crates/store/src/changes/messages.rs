@@ -203,9 +203,9 @@ pub(super) fn attempts(tx: &mut Tx<'_>, standing: &mut Standing, attempts: &[&At
     for day in by_day(attempts.to_vec(), |a| a.id) {
         let db = tx.day(id_day(day[0].id))?;
         db.many(&ARCHIVE, day.iter().filter(|a| a.attempt > 1).map(|a| [a.id, i64::from(a.attempt)]))?;
-        let (current, history): (Vec<&Attempt>, Vec<&Attempt>) = day.into_iter().partition(|a| {
-            standing.0.get(&a.id).is_some_and(|stands| stands.is_open() && stands.attempt <= a.attempt)
-        });
+        let (current, history): (Vec<&Attempt>, Vec<&Attempt>) = day
+            .into_iter()
+            .partition(|a| standing.0.get(&a.id).is_some_and(|stands| stands.is_open() && stands.attempt <= a.attempt));
         db.many(&CURRENT, current.iter().map(|a| attempt_row(a)))?;
         db.many(&HISTORY, history.iter().map(|a| attempt_row(a)))?;
         for a in current {
@@ -294,12 +294,7 @@ pub(super) fn finish(
 }
 
 /// Writes the ends of open messages; tells which those are.
-fn make_final(
-    tx: &mut Tx<'_>,
-    standing: &Standing,
-    of_day: Day,
-    day: &[(usize, &Final)],
-) -> Result<Vec<bool>, Error> {
+fn make_final(tx: &mut Tx<'_>, standing: &Standing, of_day: Day, day: &[(usize, &Final)]) -> Result<Vec<bool>, Error> {
     let db = tx.day(of_day)?;
     let mut met = std::collections::HashSet::with_capacity(day.len());
     let first: Vec<bool> = day.iter().map(|(_, end)| standing.is_open(end.id) && met.insert(end.id)).collect();
@@ -308,9 +303,10 @@ fn make_final(
     let late = day.iter().zip(&first).filter(|(_, first)| !**first);
     db.many(&LATE, late.map(|((_, end), _)| [end.id]))?;
     // The attempt that the result is of, unless the message's own columns have it.
-    let of_history = day.iter().map(|(_, end)| *end).filter(|end| {
-        end.attempt > 0 && standing.0.get(&end.id).is_none_or(|stands| stands.attempt != end.attempt)
-    });
+    let of_history = day
+        .iter()
+        .map(|(_, end)| *end)
+        .filter(|end| end.attempt > 0 && standing.0.get(&end.id).is_none_or(|stands| stands.attempt != end.attempt));
     let ended = of_history.map(|end| {
         let [id, attempt, _, code, result, outcome] = final_row(end);
         [id, attempt, code, result, outcome]
@@ -335,8 +331,10 @@ pub(crate) fn replayed(tx: &mut Tx<'_>, id: i64) -> Result<(), Error> {
     let Some(stands) = parked else { return Ok(()) };
     let at = tx.now.millis();
     tx.news.moved(stands.moves(id, Status::Queued, None, Code::OkAccepted, at, 0));
-    tx.day(id_day(id))?
-        .prepare_cached("UPDATE messages SET status = ? WHERE id = ? AND status = ?")?
-        .execute((Status::Queued as u8, id, Status::Parked as u8))?;
+    tx.day(id_day(id))?.prepare_cached("UPDATE messages SET status = ? WHERE id = ? AND status = ?")?.execute((
+        Status::Queued as u8,
+        id,
+        Status::Parked as u8,
+    ))?;
     Ok(())
 }

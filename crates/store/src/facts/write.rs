@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use bongsu_domain::id::id_day;
 use bongsu_domain::{Status, Timestamp};
 
+use super::NO_RELAY;
 use super::blob::{Entry, Slices};
 use super::board::{Where, number_after};
 use super::event::EventKind;
 use super::news::{Moved, News, Note};
-use super::NO_RELAY;
 use crate::db::dialect::Kind::{Blob, Int};
 use crate::db::dialect::Many;
 use crate::db::{Db, Value, int};

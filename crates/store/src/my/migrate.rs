@@ -11,8 +11,16 @@ macro_rules! steps {
 }
 
 /// The schema.
-pub(crate) const STEPS: &[Step] =
-    steps!("0001_send", "0002_admin", "0003_processes", "0004_api", "0005_facts", "0006_waiting", "0007_groups", "0010_access");
+pub(crate) const STEPS: &[Step] = steps!(
+    "0001_send",
+    "0002_admin",
+    "0003_processes",
+    "0004_api",
+    "0005_facts",
+    "0006_waiting",
+    "0007_groups",
+    "0010_access"
+);
 
 /// How long a step waits for transactions that use a table it changes, in seconds; then it is tried again.
 const METADATA_WAIT_S: u32 = 5;
