@@ -7,6 +7,7 @@ mod connection;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tower::Service;
 
 use self::connection::{Connection, Order, Phase, Watched};
+use crate::peer::Peer;
 
 /// The number of open connections, for the metric `bongsu_sockets`.
 pub type Sockets = Arc<AtomicUsize>;
@@ -78,9 +80,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut st
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
-            stream = house.accept(&listener) => {
+            (stream, peer) = house.accept(&listener) => {
                 next += 1;
-                house.clone().spawn(next, stream, router.clone());
+                house.clone().spawn(next, stream, Peer(peer), router.clone());
             }
         }
     }
@@ -111,12 +113,12 @@ impl House {
     }
 
     /// The next connection, as soon as there is room for one.
-    async fn accept(&self, listener: &TcpListener) -> TcpStream {
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, IpAddr) {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     self.room().await;
-                    return stream;
+                    return (stream, peer.ip());
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -184,7 +186,7 @@ impl House {
         }
     }
 
-    fn spawn(self: Arc<Self>, number: u64, stream: TcpStream, router: Router) {
+    fn spawn(self: Arc<Self>, number: u64, stream: TcpStream, peer: Peer, router: Router) {
         // Without nodelay, pipelined answers wait for the client's delayed ACK (40 ms).
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "setting TCP_NODELAY");
@@ -195,7 +197,7 @@ impl House {
         let seat = Seat { house: self, number };
         tokio::spawn(async move {
             let _seat = seat;
-            converse(stream, connection, router).await;
+            converse(stream, peer, connection, router).await;
         });
     }
 
@@ -243,11 +245,12 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
 }
 
 /// Serves one connection until it ends or is told to.
-async fn converse(stream: TcpStream, connection: Arc<Connection>, router: Router) {
+async fn converse(stream: TcpStream, peer: Peer, connection: Arc<Connection>, router: Router) {
     let io = TokioIo::new(Watched { stream, connection: connection.clone() });
     let watched = connection.clone();
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         watched.enter(Phase::Busy);
+        request.extensions_mut().insert(peer);
         let watched = watched.clone();
         let answer = router.clone().call(request.map(Body::new));
         Box::pin(async move {

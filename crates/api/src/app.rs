@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bongsu_domain::Clock;
+use bongsu_domain::{Clock, Network};
 use bongsu_engine::bus::Bus;
 use bongsu_engine::cache::Cache;
 use bongsu_send::Service;
@@ -26,6 +26,10 @@ pub struct ApiConfig {
     pub bodies_bytes_max: usize,
     /// How long a body may take to arrive, and to find room.
     pub body_timeout: Duration,
+    /// Networks of proxies whose `X-Forwarded-For` is believed; behind none of them the socket's address is the client's.
+    pub trusted_proxies: Vec<Network>,
+    /// Origins whose pages may use the interface, as browsers write them (`https://console.example`).
+    pub cors_origins: Vec<String>,
     /// The count of open connections: the same as in [`crate::Limits`].
     pub sockets: Sockets,
 }
@@ -38,6 +42,8 @@ impl Default for ApiConfig {
             body_bytes_max: 16 * 1024 * 1024,
             bodies_bytes_max: 128 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
             sockets: Sockets::default(),
         }
     }

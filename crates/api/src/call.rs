@@ -34,8 +34,8 @@ pub struct Caller {
     pub rate_per_s: u32,
 }
 
-impl From<KeyRow> for Caller {
-    fn from(key: KeyRow) -> Self {
+impl From<&KeyRow> for Caller {
+    fn from(key: &KeyRow) -> Self {
         let scope = key.account.map_or(Scope::Operator, Scope::Account);
         Self { scope, key: key.id, scopes: key.scopes, kind: key.kind, rate_per_s: key.rate_per_s }
     }

@@ -1,5 +1,6 @@
 //! The door of every route: request id, key, scope, limit, body, handler, and a problem whatever goes wrong.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use bongsu_domain::Code;
 use bongsu_domain::rate::Quota;
 use bongsu_engine::cache::Limit;
 use bongsu_send::Scope;
+use bongsu_store::audit_log::{self, Note};
+use bongsu_store::keys::{KeyRow, Signing};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
@@ -17,14 +20,20 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use crate::app::{App, kibibytes};
 use crate::call::{Call, Caller};
+use crate::context;
+use crate::journal;
 use crate::limit::{self, Bucket};
+use crate::origin::{self, Origin};
+use crate::peer;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply::Reply;
 use crate::route::{Access, Route, Takes};
+use crate::signing::{self, Announced};
 
 /// Bodies up to this have room of their own, so that those announced as large keep only large ones waiting.
 const SMALL_BODY: usize = 64 * 1024;
@@ -34,9 +43,19 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Handles one request of a route.
 pub async fn enter(app: Arc<App>, route: &'static Route, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let request_id = request_id(&app, &parts.headers);
+    let request_id: Arc<str> = request_id(&app, &parts.headers).into();
+    let origin = Origin::of(&app.config.cors_origins, &parts.headers);
     let mut quota = None;
-    let outcome = serve(&app, route, &parts, body, &mut quota).await;
+    let outcome = context::within(request_id.clone(), async {
+        let begun = Instant::now();
+        let outcome = match origin {
+            Origin::Foreign => Err(foreign()),
+            _ => serve(&app, route, &parts, body, &request_id, &mut quota).await,
+        };
+        tell(route, &outcome, begun);
+        outcome
+    });
+    let outcome = outcome.await;
     let mut response = match outcome {
         Ok(reply) => reply.response(),
         Err(problem) => problem.answer(&request_id, &parts.headers),
@@ -47,8 +66,26 @@ pub async fn enter(app: Arc<App>, route: &'static Route, request: Request) -> Re
     {
         crate::limit::write(&quota, headers);
     }
+    origin.stamp(headers);
     stamp(headers, &request_id);
     response
+}
+
+/// The line of a request: a failure of ours is worth a look, a change worth knowing; the others, and those that messages
+/// come with, are for whoever turns this target up.
+fn tell(route: &Route, outcome: &Result<Reply, Problem>, begun: Instant) {
+    let (status, code) = match outcome {
+        Ok(reply) => (reply.status(), None),
+        Err(problem) => (problem.status.as_u16(), Some(problem.code.as_str())),
+    };
+    let ms = begun.elapsed().as_millis() as u64;
+    if status >= 500 && route.access != Access::Public {
+        tracing::warn!(operation = route.id, status, code, ms, "a request failed");
+    } else if route.is_noted() {
+        tracing::info!(operation = route.id, status, code, ms, "request");
+    } else {
+        tracing::debug!(operation = route.id, status, code, ms, "request");
+    }
 }
 
 /// 404 for paths outside the table.
@@ -56,14 +93,31 @@ pub async fn no_such_path(app: Arc<App>, request: Request) -> Response {
     refuse(&app, request.headers(), Problem::new(Code::NotFound, "there is no such path"))
 }
 
-/// 405 for methods outside the table; the router adds `Allow`.
+/// 405 for methods outside the table; the router adds `Allow`. A browser's question what a page may send is answered here.
 pub async fn no_such_method(app: Arc<App>, request: Request) -> Response {
-    refuse(&app, request.headers(), Problem::new(Code::MethodNotAllowed, "this path does not take this method"))
+    if !origin::is_preflight(request.method(), request.headers()) {
+        let problem = Problem::new(Code::MethodNotAllowed, "this path does not take this method");
+        return refuse(&app, request.headers(), problem);
+    }
+    if !matches!(Origin::of(&app.config.cors_origins, request.headers()), Origin::Listed(_)) {
+        return refuse(&app, request.headers(), foreign());
+    }
+    let mut response = Reply::empty(204).response();
+    let headers = response.headers_mut();
+    Origin::allow(headers);
+    Origin::of(&app.config.cors_origins, request.headers()).stamp(headers);
+    stamp(headers, &request_id(&app, request.headers()));
+    response
+}
+
+fn foreign() -> Problem {
+    Problem::at(Code::Forbidden, "Origin", "pages of this origin may not use this interface")
 }
 
 fn refuse(app: &App, asked: &HeaderMap, problem: Problem) -> Response {
     let request_id = request_id(app, asked);
     let mut response = problem.answer(&request_id, asked);
+    Origin::of(&app.config.cors_origins, asked).stamp(response.headers_mut());
     stamp(response.headers_mut(), &request_id);
     response
 }
@@ -92,50 +146,93 @@ async fn serve(
     route: &'static Route,
     parts: &Parts,
     body: Body,
+    request_id: &Arc<str>,
     quota: &mut Option<Quota>,
 ) -> Result<Reply, Problem> {
-    let caller = match route.access {
-        Access::Public => None,
-        access => {
-            let caller = authenticate(app, &parts.headers).await?;
-            authorise(access, &caller)?;
-            *quota = Some(count(app, &caller).await?);
-            Some(caller)
+    let from = peer::address(&app.config.trusted_proxies, parts);
+    let (caller, announced) = match route.access {
+        Access::Public => (None, None),
+        _ => {
+            let (row, announced) = authenticate(app, parts).await?;
+            (Some((Caller::from(&row), row)), announced)
         }
     };
-    let query = Query::read(&parts.uri, route.query)?;
-    let (body, room) = match route.takes {
-        Takes::Nothing => (Bytes::new(), None),
-        Takes::Json(_) => read_body(app, &parts.headers, body).await?,
+    let parameter = route.parameter(parts.uri.path()).unwrap_or_default();
+    let query = Query::read(&parts.uri, route.query);
+    let note = caller.as_ref().filter(|_| route.is_noted()).map(|(caller, _)| {
+        let asked = query.as_ref().ok();
+        journal::note(route, caller, asked.unwrap_or(&Query::default()), parameter, from, request_id)
+    });
+    let admitted = async {
+        if let Some((caller, row)) = &caller {
+            admit(route, caller, row, from)?;
+            *quota = Some(count(app, caller).await?);
+        }
+        let query = query?;
+        let (body, room) = match route.takes {
+            Takes::Nothing => (Bytes::new(), None),
+            Takes::Json(_) => read_body(app, &parts.headers, body).await?,
+        };
+        if let Some(announced) = announced {
+            announced.check(&body)?;
+        }
+        let call = Call {
+            app: app.clone(),
+            caller: caller.as_ref().map(|(caller, _)| *caller),
+            parameter: parameter.to_owned(),
+            query,
+            idempotency_key: parts.headers.get("idempotency-key").cloned(),
+            body,
+        };
+        Ok((call, room))
     };
-    let call = Call {
-        app: app.clone(),
-        caller,
-        parameter: route.parameter(parts.uri.path()).unwrap_or_default().to_owned(),
-        query,
-        idempotency_key: parts.headers.get("idempotency-key").cloned(),
-        body,
+    match admitted.await {
+        Ok((call, room)) => {
+            let reply = run(route, call, note).await;
+            drop(room);
+            reply
+        }
+        Err(problem) => Err(refused(app, problem, note).await),
+    }
+}
+
+/// Notes a call that was not let in. Those over a limit would fill the log, and a store that is away takes no note.
+async fn refused(app: &App, problem: Problem, note: Option<Note>) -> Problem {
+    let Some(note) = note.filter(|_| problem.status.is_client_error() && problem.code != Code::RateLimited) else {
+        return problem;
     };
-    let reply = run(route, call).await;
-    drop(room);
-    reply
+    let ended = |problem: &Problem| journal::refusal(problem);
+    audit_log::during(app.service.store(), note, std::future::ready(problem), ended).await
 }
 
 /// Runs the handler; a panic in it is an internal error of this request and of no other.
-pub async fn run(route: &Route, call: Call) -> Result<Reply, Problem> {
+pub async fn run(route: &Route, call: Call, note: Option<Note>) -> Result<Reply, Problem> {
     let (id, handler) = (route.id, route.handler);
     let panicked = || {
         tracing::error!(route = id, "a handler panicked");
         Problem::new(Code::Internal, "an internal error")
     };
-    // The handler is called inside, so that a panic before its first await is caught, too.
-    let handled = async move { handler(call).await };
-    if route.changes() {
-        // A task of its own: a client that goes away must not stop a change half way.
-        tokio::spawn(handled).await.unwrap_or_else(|_| Err(panicked()))
-    } else {
-        AssertUnwindSafe(handled).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
+    if !route.changes() {
+        // The handler is called inside, so that a panic before its first await is caught, too.
+        let handled = async move { handler(call).await };
+        return AssertUnwindSafe(handled).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
     }
+    let handled = async move {
+        match note {
+            Some(note) => {
+                let app = call.app.clone();
+                let handled = async move { handler(call).await };
+                audit_log::during(app.service.store(), note, handled, journal::outcome).await
+            }
+            None => handler(call).await,
+        }
+    };
+    // A task of its own: a client that goes away must not stop a change half way.
+    let task = match context::current_request() {
+        Some(request) => tokio::spawn(context::within(request, handled)),
+        None => tokio::spawn(handled),
+    };
+    task.await.unwrap_or_else(|_| Err(panicked()))
 }
 
 /// The key of `Authorization: Bearer …` (RFC 6750, 2.1).
@@ -158,15 +255,32 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     }
 }
 
-async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let key = bearer(headers)?;
+/// The key of a request, by the key itself or by its signature; then the body that was signed, too.
+async fn authenticate(app: &App, parts: &Parts) -> Result<(KeyRow, Option<Announced>), Problem> {
+    if let Some(presented) = signing::presented(&parts.headers) {
+        let (row, announced) = signing::authenticate(app, parts, presented).await?;
+        return Ok((row, Some(announced)));
+    }
+    let key = bearer(&parts.headers)?;
     let Some(row) = bongsu_store::keys::authenticate(app.service.store(), key).await? else {
         return Err(Problem::at(Code::Unauthenticated, "Authorization", "this API key is unknown or revoked"));
     };
+    if row.signing == Signing::Required {
+        return Err(Problem::at(Code::Unauthenticated, "Authorization", "this API key takes signed requests only"));
+    }
+    Ok((row, None))
+}
+
+/// Whether a key may use a route from where it is used.
+fn admit(route: &Route, caller: &Caller, row: &KeyRow, from: Option<IpAddr>) -> Result<(), Problem> {
+    let is_allowed = |address| row.ip_allow.iter().any(|network| network.contains(address));
+    if !row.ip_allow.is_empty() && !from.is_some_and(is_allowed) {
+        return Err(Problem::new(Code::Forbidden, "this API key may not be used from this address"));
+    }
     if row.suspended {
         return Err(Problem::new(Code::AccountSuspended, "the account is suspended"));
     }
-    Ok(row.into())
+    authorise(route.access, caller)
 }
 
 /// Whether a caller may use a route at all; what it sees there is the handler's matter.

@@ -6,23 +6,29 @@
 mod accept;
 mod app;
 mod call;
+mod context;
 mod door;
 mod fields;
+mod journal;
 mod limit;
 mod openapi;
+mod origin;
 mod page;
+mod peer;
 mod problem;
 mod query;
 mod reply;
 mod route;
 mod routes;
 mod send;
+mod signing;
 mod tree;
 mod view;
 
 pub use accept::{Limits, Sockets, serve};
 pub use app::{ApiConfig, App};
 pub use axum::Router;
+pub use context::current_request;
 pub use openapi::openapi;
 pub use route::{probes, router};
 

@@ -48,6 +48,16 @@ impl Reply {
         Self { replayed: answer.replayed, ..Self::new(answer.status, content_type, answer.body) }
     }
 
+    /// HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The body, if it is JSON.
+    pub fn json_body(&self) -> Option<&[u8]> {
+        (self.content_type == "application/json").then_some(&self.body)
+    }
+
     /// With what is left of a narrower limit than the one on requests.
     pub fn within(self, quota: Quota) -> Self {
         Self { allowance: Some(quota), ..self }

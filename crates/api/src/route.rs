@@ -76,6 +76,14 @@ impl Route {
         self.path[start + 1..].split('}').next()
     }
 
+    /// Whether a call of it is kept in the audit log: it changes something, and is not one of those that messages come with,
+    /// which their requests tell of.
+    pub fn is_noted(&self) -> bool {
+        const UNNOTED: [&str; 4] =
+            ["/v1/messages", "/v1/messages/batch", "/v1/messages/validate", "/v1/groups/{id}/rows"];
+        self.changes() && !UNNOTED.contains(&self.path)
+    }
+
     /// Whether it may change something. Such a handler runs to its end even when the client goes away.
     pub fn changes(&self) -> bool {
         self.method != Method::GET

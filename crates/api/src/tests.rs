@@ -1,5 +1,6 @@
 //! The whole interface over a real store: every route's refusals, the set-up routes, and what goes wrong on the way.
 
+mod access;
 mod admin;
 mod faults;
 mod messages;

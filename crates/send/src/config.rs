@@ -27,6 +27,8 @@ pub struct SendConfig {
     pub failover: FailoverPolicy,
     /// Days of messages that are kept, today not counted; absent keeps all.
     pub retention_days: Option<u32>,
+    /// Days of the audit log that are kept; absent keeps all.
+    pub audit_days: Option<u32>,
     /// How long memory keeps a submitted part before the store does.
     pub spill_receipts_after: Duration,
     /// How long the second of two identical requests waits for the answer of the first.
@@ -52,6 +54,7 @@ impl Default for SendConfig {
             auth_expiry: Duration::from_secs(600),
             failover: FailoverPolicy::default(),
             retention_days: None,
+            audit_days: Some(365),
             spill_receipts_after: Duration::from_secs(30),
             idempotency_wait: Duration::from_secs(5),
             drain: Duration::from_secs(5),

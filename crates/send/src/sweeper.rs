@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bongsu_store::Error;
+use bongsu_store::{Error, audit_log};
 
 use crate::dispatch::Shared;
 
@@ -42,6 +42,9 @@ pub async fn step(shared: &Shared, clean: bool) -> Result<(), Error> {
         let orphans_before = now.minus(shared.config.receipt_deadline);
         shared.store.clean(orphans_before, now.minus(STAGED_FOR)).await?;
         shared.store.prepare_days().await?;
+        if let Some(days) = shared.config.audit_days {
+            audit_log::clean(&shared.store, now.minus(Duration::from_secs(u64::from(days) * 86_400))).await?;
+        }
         if let Some(days) = shared.config.retention_days {
             let keep_from = now.minus(Duration::from_secs(u64::from(days) * 86_400)).kst_day();
             for day in shared.store.retire_days(keep_from).await? {

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod environment;
 pub mod failure;
+pub mod log_lines;
 pub mod neighbours;
 pub mod opening;
 pub mod run;

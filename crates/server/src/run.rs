@@ -1,7 +1,7 @@
 //! The life of a server process: start, say that it is ready, wait, stop in order.
 
 use std::future::Future;
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -79,16 +79,6 @@ pub fn asked_to_stop() -> Result<impl Future<Output = ()>, Failure> {
             _ = interrupt.recv() => (),
         }
     })
-}
-
-/// Sends log lines to stderr, those that `level` names.
-pub fn log_to_stderr(level: &str) {
-    use tracing_subscriber::filter::Targets;
-    use tracing_subscriber::prelude::*;
-    let targets: Targets = level.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
-    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal());
-    // A second server in one process (tests) keeps the first one's lines.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
 }
 
 /// Lets the process open as many files as it may: each connection is one, and the usual soft limit of 1,024 is too few.

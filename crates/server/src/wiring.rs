@@ -204,6 +204,7 @@ fn send_config(config: &Config, clock: &dyn Clock) -> SendConfig {
         auth_expiry: config.send.auth_expires,
         failover: config.failover.policy(),
         retention_days: config.send.retention_days,
+        audit_days: config.security.audit_days,
         spill_receipts_after: config.send.spill_receipts_after,
         idempotency_wait: config.send.idempotency_wait,
         drain: config.stop,
@@ -258,6 +259,8 @@ fn open_door(
             body_bytes_max: limits.body_bytes as usize,
             bodies_bytes_max: limits.bodies_bytes as usize,
             body_timeout: limits.body,
+            trusted_proxies: config.http.trusted_proxies.clone(),
+            cors_origins: config.http.cors_origins.clone(),
             sockets: sockets.clone(),
         },
     );

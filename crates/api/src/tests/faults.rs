@@ -154,7 +154,7 @@ async fn a_panic_in_a_handler_is_an_internal_error() {
                 gives: (200, None),
                 handler,
             };
-            let problem = door::run(&route, call()).await.expect_err("it panicked");
+            let problem = door::run(&route, call(), None).await.expect_err("it panicked");
             assert_eq!((problem.code, problem.status.as_u16()), (Code::Internal, 500), "{method}");
             assert!(!problem.detail.contains("before") && !problem.detail.contains("after"));
         }

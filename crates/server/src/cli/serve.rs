@@ -13,7 +13,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::failure::{Answer, Failure};
-use crate::{opening, run, wiring};
+use crate::{log_lines, opening, run, wiring};
 
 /// `POINT:N` ends the process at a named point, for tests of what a crash there leaves.
 const CRASH_AT: &str = "BONGSU_CRASH_AT";
@@ -38,7 +38,7 @@ pub(super) struct MigrateFlags {
 pub(super) fn serve(flags: &Flags, environment: &Environment) -> Result<Answer, Failure> {
     let (config, _) = flags.layers.read(environment)?;
     run::show_banner();
-    run::log_to_stderr(&config.log_level);
+    log_lines::to_stderr(&config.log_level, config.log_format);
     run::raise_file_limit();
     if let Some(point) = environment.get(CRASH_AT) {
         bongsu_store::faults::plan(point);
@@ -53,7 +53,7 @@ pub(super) fn serve(flags: &Flags, environment: &Environment) -> Result<Answer, 
 /// Brings the store to the newest schema.
 pub(super) fn migrate(flags: &MigrateFlags, environment: &Environment) -> Result<Answer, Failure> {
     let (config, _) = flags.layers.read(environment)?;
-    run::log_to_stderr(&config.log_level);
+    log_lines::to_stderr(&config.log_level, config.log_format);
     runtime(&config)?.block_on(wiring::migrate(&config, Arc::new(SystemClock)))?;
     let data = config.data.display().to_string();
     let text = format!("{} has the newest schema", opening::place(&config));

@@ -8,8 +8,9 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::serve::print_ready;
+use crate::config::LogFormat;
 use crate::failure::{Answer, Failure};
-use crate::run;
+use crate::{log_lines, run};
 
 /// `bongsu sim …`.
 #[derive(Debug, Args)]
@@ -40,7 +41,7 @@ pub(super) fn run(flags: Flags) -> Result<Answer, Failure> {
     };
     let names: Vec<String> = flags.relays.iter().map(|(name, _)| name.clone()).collect();
     script.check_names(&names).map_err(|error| bad_script(flags.script.as_deref(), &error))?;
-    run::log_to_stderr("info");
+    log_lines::to_stderr("info", LogFormat::Text);
     run::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("bongsu-sim").build();
     let runtime = runtime.map_err(|error| Failure::fault(format!("cannot start the runtime: {error}")))?;

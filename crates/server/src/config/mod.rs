@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use bongsu_domain::{Code, FailoverPolicy, PhoneNumber, phone};
+use bongsu_domain::{Code, FailoverPolicy, Network, PhoneNumber, phone};
 
 pub use document::document;
 pub use engines::{Blobs, Bus, Cache, Log, Queue, Queues, Store, Timeline, place_of};
@@ -57,6 +57,10 @@ pub struct Config {
     pub security: Security,
     /// This process among those that share a database.
     pub process: Process,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// Who is believed on the HTTP side.
+    pub http: Http,
     /// Limits of the HTTP side.
     pub limits: Limits,
     /// Times of the send pipeline.
@@ -101,11 +105,31 @@ impl Role {
     }
 }
 
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+/// Who is believed on the HTTP side.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Proxies whose `X-Forwarded-For` names the client.
+    pub trusted_proxies: Vec<Network>,
+    /// Origins whose pages may use the API.
+    pub cors_origins: Vec<String>,
+}
+
 /// Keys that protect data at rest (design D11).
 #[derive(Debug, Clone)]
 pub struct Security {
     /// The key file; `keys` in the data directory unless named. Only the unnamed one is made at first start.
     pub key_file: Option<PathBuf>,
+    /// Days that the audit log is kept; `None` keeps all.
+    pub audit_days: Option<u32>,
 }
 
 /// This process among those that share a database.
@@ -269,6 +293,7 @@ fn read_all(r: &mut Reader) -> Config {
                 "path of a file",
                 "Keys that seal personal data at rest; `keys` in the data directory, made at first start, unless set.",
             ),
+            audit_days: audit_days(r),
         },
         process: Process {
             lease: Duration::from_secs(u64::from(r.number::<u16>(
@@ -279,6 +304,8 @@ fn read_all(r: &mut Reader) -> Config {
             ))),
             check_clock: true,
         },
+        log_format: log_format(r),
+        http: http(r),
         limits: limits(r),
         send: send(r),
         failover: failover(r),
@@ -297,6 +324,62 @@ impl FromStr for Level {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         tracing_subscriber::filter::Targets::from_str(text).map(|_| Self(text.to_owned()))
     }
+}
+
+fn log_format(r: &mut Reader) -> LogFormat {
+    let format = r.choice(
+        "log.format",
+        "text",
+        &["text", "json"],
+        "How log lines are written: text for people, json for collectors (one object a line).",
+    );
+    if format == Some("json") { LogFormat::Json } else { LogFormat::Text }
+}
+
+fn audit_days(r: &mut Reader) -> Option<u32> {
+    let days: u32 = r.number("security.audit_days", 365, 0..=36_500, "Days that the audit log is kept; 0 keeps all.");
+    (days > 0).then_some(days)
+}
+
+fn http(r: &mut Reader) -> Http {
+    let proxies = r.list(
+        "http.trusted_proxies",
+        Some(&[]),
+        "list of networks like \"10.0.0.0/8\"",
+        "Proxies whose X-Forwarded-For names the client, for the allow-lists of keys and the audit log; the socket's address counts behind others.",
+    );
+    let mut trusted_proxies = Vec::new();
+    for text in &proxies {
+        match text.parse() {
+            Ok(network) => trusted_proxies.push(network),
+            Err(error) => r.refuse("http.trusted_proxies", format!("\"{text}\" {error}")),
+        }
+    }
+    let cors_origins = r.list(
+        "http.cors_origins",
+        Some(&[]),
+        "list of origins like \"https://console.example\"",
+        "Origins whose pages may use the API from a browser, exactly as browsers write them; pages of others are refused.",
+    );
+    for origin in &cors_origins {
+        if !is_origin(origin) {
+            let wanted = "is no origin: scheme, host in lower case, and a port unless it is the usual one";
+            r.refuse("http.cors_origins", format!("\"{origin}\" {wanted}"));
+        }
+    }
+    Http { trusted_proxies, cors_origins }
+}
+
+/// Whether a browser would write it so (RFC 6454, 6.1): no path, no wildcard, no usual port.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let usual = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return false,
+    };
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
+    !host.is_empty() && host.chars().all(plain) && !host.ends_with(usual)
 }
 
 fn threads(r: &mut Reader) -> Option<usize> {
