@@ -15,8 +15,8 @@ use crate::door;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::routes::{
-    accounts, attempts, audit, audit_log, distributions, health, keys, messages, parked, prices, relays, senders,
-    team_numbers, wallet,
+    accounts, attempts, audit, audit_log, batches, distributions, health, keys, messages, parked, prices, relays,
+    senders, team_numbers, wallet,
 };
 
 /// Who may call a route.
@@ -140,6 +140,9 @@ pub static ROUTES: &[Route] = {
         route!(GET "/v1/messages" messages::list_messages, Scope(Read), LIST, Nothing, 200 Some("MessagePage"), "List messages, newest first"),
         route!(GET "/v1/messages/{id}" messages::find_message, Scope(Read), &[], Nothing, 200 Some("Message"), "Read a message with its attempts"),
         route!(POST "/v1/messages/{id}/cancel" messages::cancel_message, Scope(Send), &[], Nothing, 200 Some("Message"), "Cancel a message that has not left"),
+        route!(POST "/v1/messages/{id}/reschedule" messages::reschedule_message, Scope(Send), &[], Json("NewTime"), 200 Some("Message"), "Have a scheduled message leave at another time"),
+        route!(POST "/v1/batches/{id}/cancel" batches::cancel_batch, Scope(Send), &[], Nothing, 200 Some("CanceledBatch"), "Cancel what of a batch has not left"),
+        route!(POST "/v1/batches/{id}/reschedule" batches::reschedule_batch, Scope(Send), &[], Json("NewTime"), 200 Some("MovedBatch"), "Have what of a batch waits for its time leave at another"),
 
         route!(POST "/v1/senders" senders::create_sender, Scope(Manage), OF_ACCOUNT, Json("NewSender"), 201 Some("CodedSender"), "Register a sender number and send it a code"),
         route!(GET "/v1/senders" senders::list_senders, Scope(Manage), PAGE_OF_ACCOUNT, Nothing, 200 Some("SenderPage"), "List sender numbers"),
@@ -168,8 +171,8 @@ pub static ROUTES: &[Route] = {
 
         route!(POST "/v1/accounts" accounts::create_account, Operator, &[], Json("NewAccount"), 201 Some("Account"), "Create an account"),
         route!(GET "/v1/accounts" accounts::list_accounts, Operator, PAGE, Nothing, 200 Some("AccountPage"), "List accounts, newest first"),
-        route!(GET "/v1/accounts/{id}" accounts::find_account, Operator, &[], Nothing, 200 Some("Account"), "Read an account"),
-        route!(PATCH "/v1/accounts/{id}" accounts::update_account, Operator, &[], Json("AccountPatch"), 200 Some("Account"), "Rename, suspend or limit an account"),
+        route!(GET "/v1/accounts/{id}" accounts::find_account, Scope(Manage), &[], Nothing, 200 Some("Account"), "Read an account"),
+        route!(PATCH "/v1/accounts/{id}" accounts::update_account, Scope(Manage), &[], Json("AccountPatch"), 200 Some("Account"), "Change an account; its own keys change what it says of itself in advertisements"),
         route!(GET "/v1/accounts/{id}/team-numbers" team_numbers::list_team_numbers, Scope(Manage), &[], Nothing, 200 Some("TeamNumbers"), "List the numbers that team keys may send to"),
         route!(PUT "/v1/accounts/{id}/team-numbers" team_numbers::update_team_numbers, Scope(Manage), &[], Json("TeamNumbersPut"), 200 Some("TeamNumbers"), "Replace the numbers that team keys may send to"),
 

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod attempts;
 pub mod audit;
 pub mod audit_log;
+pub mod batches;
 pub mod distributions;
 pub mod health;
 pub mod keys;

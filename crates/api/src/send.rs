@@ -8,7 +8,7 @@ mod thorough;
 use bongsu_domain::{Code, Lane};
 use bongsu_send::{Batch, Draft};
 
-pub use thorough::json;
+pub use thorough::{json, send_at};
 
 use crate::problem::Problem;
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod batch;
 mod message;
 
 use std::fmt::Display;
@@ -14,6 +15,7 @@ pub use admin::{
     Account, ChannelPrice, Checked, Coded, CreatedKey, Distribution, Entry, Key, Live, Ready, Relay, RelayHealth,
     Sender, Totals, Wallet,
 };
+pub use batch::{CanceledBatch, MovedBatch};
 pub use message::{Message, Parked, Unknown};
 
 /// One page of a list.

@@ -1,5 +1,6 @@
 //! The hours in which advertisements may leave: 08:00 to 21:00 in Seoul by law (정보통신망법 제50조 3항), or fewer.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::time::Timestamp;
@@ -43,15 +44,6 @@ impl Hours {
             return Err(BadHours);
         }
         Ok(Self { opens, closes })
-    }
-
-    /// Reads `HH:MM-HH:MM`.
-    ///
-    /// # Errors
-    /// [`BadHours`] for any other form too.
-    pub fn parse(text: &str) -> Result<Self, BadHours> {
-        let (opens, closes) = text.split_once('-').ok_or(BadHours)?;
-        Self::new(minute(opens).ok_or(BadHours)?, minute(closes).ok_or(BadHours)?)
     }
 
     /// Whether an advertisement may be handed over at this moment.
@@ -111,6 +103,16 @@ impl Hours {
 
     fn closes_ms(self) -> i64 {
         i64::from(self.closes) * MINUTE_MS
+    }
+}
+
+impl FromStr for Hours {
+    type Err = BadHours;
+
+    /// Reads `HH:MM-HH:MM`.
+    fn from_str(text: &str) -> Result<Self, BadHours> {
+        let (opens, closes) = text.split_once('-').ok_or(BadHours)?;
+        Self::new(minute(opens).ok_or(BadHours)?, minute(closes).ok_or(BadHours)?)
     }
 }
 

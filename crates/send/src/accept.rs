@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bongsu_domain::{
-    AccountId, Channel, ChannelChoice, Code, Lane, MessageId, PhoneNumber, Price, Secret, Timestamp, Unit, phone,
+    AccountId, Channel, ChannelChoice, Code, Lane, MessageId, PhoneNumber, Price, Secret, Timestamp, Unit, ad, phone,
 };
 use bongsu_store::accept::{
     BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Slice, Stage, accepted_at,
@@ -17,10 +17,10 @@ use tokio::task::JoinHandle;
 use crate::answer;
 use crate::gate::Entry;
 use crate::plan::Plan;
-use crate::prepare::{self, Prepared};
+use crate::prepare::{self, Prepared, Terms};
 use crate::sealed::{self, ContentRef};
 use crate::service::Service;
-use crate::types::{Answer, Batch, Draft, Finding, Idempotency, Refusal, Sending};
+use crate::types::{Answer, Batch, Draft, Finding, Held, Idempotency, Refusal, Sending};
 
 /// The account of Bongsu's own messages; it has no key and no wallet.
 const OWN_ACCOUNT: AccountId = AccountId(1);
@@ -48,20 +48,21 @@ impl Service {
             Passage::Open(pass) => pass,
             Passage::Seen(answer) => return Ok(answer),
         };
-        let expiry = self.shared.config.expiry(draft.lane);
+        let known = self.settings.account(&self.shared.store, account).await.map_err(store_refusal)?;
+        let terms = self.terms(draft.lane, &known.ads);
         let prepared =
-            prepare::prepare(draft, expiry).map_err(|findings| Refusal::fields(code_of(&findings), findings))?;
+            prepare::prepare(draft, &terms).map_err(|findings| Refusal::fields(code_of(&findings), findings))?;
         self.check_sender(account, &prepared).await?;
         if let Some(finding) = self.out_of_reach(sending, &prepared.to).await? {
             return Err(Refusal::fields(finding.code, vec![finding]));
         }
         let price = self.price_for(sending, prepared.channel).await?;
-        let window = self.settings.window_ms(&self.shared.store, account).await.map_err(store_refusal)?;
         let mut message = self.new_message(account, &prepared, price, 0);
-        message.dedupe = window.map(|window| (self.content_hash(account, &prepared), window));
+        message.dedupe = known.window_ms.map(|window| (self.content_hash(account, &prepared), window));
         message.key = sending.key.map_or(0, |key| key.0);
         let (lane, channel) = (prepared.lane, prepared.channel);
-        let body = Box::new(move |id| (202, answer::single(id, &prepared, price)));
+        let held = Held::at(lane, terms.hours, prepared.send_at.unwrap_or(terms.now));
+        let body = Box::new(move |id| (202, answer::single(id, &prepared, price, held)));
         let done = self.shared.store.accept_one(account, lane, message, key, body).await;
         match done.map_err(store_refusal)? {
             Ok((_, body)) => {
@@ -90,13 +91,13 @@ impl Service {
             Passage::Seen(answer) => return Ok(answer),
         };
         let rows = batch.rows.len() as u32;
-        let window = self.settings.window_ms(&self.shared.store, account).await.map_err(store_refusal)?;
-        let mut plan = Plan::new(self.shared.store.new_id().map_err(store_refusal)?, window);
+        let known = self.settings.account(&self.shared.store, account).await.map_err(store_refusal)?;
+        let mut plan = Plan::new(self.shared.store.new_id().map_err(store_refusal)?, known.window_ms);
         plan.share_texts(&batch.rows);
         for (index, row) in batch.rows.into_iter().enumerate() {
             let prepared = row.and_then(|draft| {
-                let expiry = self.shared.config.expiry(draft.lane);
-                prepare::prepare(draft, expiry)
+                let terms = self.terms(draft.lane, &known.ads);
+                prepare::prepare(draft, &terms)
             });
             match prepared {
                 Ok(prepared) => plan.add(self, sending, index as u32, prepared).await?,
@@ -190,14 +191,15 @@ impl Service {
     /// Writes the rows in slices; ids come back with them.
     async fn stage(&self, account: AccountId, plan: &mut Plan) -> Result<(), Refusal> {
         let contents: Arc<Vec<Vec<u8>>> = Arc::new(plan.sealed_contents(self));
-        plan.rows.sort_by_key(|row| row.lane);
+        plan.rows.sort_by_key(|row| row.kin());
         let mut waiting = Vec::new();
         let mut at = 0;
         let mut failed = None;
         while at < plan.rows.len() || !waiting.is_empty() {
             while at < plan.rows.len() && waiting.len() < STAGING_MAX && failed.is_none() {
+                let kin = plan.rows[at].kin();
                 let lane = plan.rows[at].lane;
-                let end = (at..plan.rows.len()).take(RUN_MAX).take_while(|i| plan.rows[*i].lane == lane).count() + at;
+                let end = (at..plan.rows.len()).take(RUN_MAX).take_while(|i| plan.rows[*i].kin() == kin).count() + at;
                 let messages =
                     plan.rows[at..end].iter_mut().map(|row| std::mem::replace(&mut row.message, empty())).collect();
                 let stage = Stage { request: plan.request, account, lane, contents: contents.clone(), messages };
@@ -286,8 +288,10 @@ impl Service {
             bill_code: None,
             labels: Vec::new(),
             expires_in: Some(expires.since(self.shared.clock.now()).max(Duration::from_secs(1))),
+            send_at: None,
+            ad: None,
         };
-        let prepared = prepare::prepare(draft, self.shared.config.auth_expiry)
+        let prepared = prepare::prepare(draft, &self.terms(Lane::Auth, &ad::Sender::default()))
             .map_err(|findings| Refusal::fields(code_of(&findings), findings))?;
         let free = Price { unit: Unit::PointSms, amount: 0 };
         let message = self.new_message(OWN_ACCOUNT, &prepared, free, 0);
@@ -296,6 +300,13 @@ impl Service {
         done.map_err(store_refusal)?.map_err(|_| Refusal::new(Code::Internal, "the code could not be sent"))?;
         self.shared.metrics.accepted(prepared.channel, Lane::Auth, 1);
         Ok(())
+    }
+
+    /// What the rules have to know beside a draft, now.
+    pub(crate) fn terms<'a>(&self, lane: Lane, ads: &'a ad::Sender) -> Terms<'a> {
+        let (now, config) = (self.shared.clock.now(), &self.shared.config);
+        let latest = config.schedule_until(now);
+        Terms { expiry: config.expiry(lane), now, latest, hours: config.ad_hours, ads }
     }
 
     async fn check_sender(&self, account: AccountId, prepared: &Prepared) -> Result<(), Refusal> {
@@ -323,7 +334,7 @@ impl Service {
             channel: prepared.channel,
             unit: price.unit,
             price: price.amount,
-            send_at: 0,
+            send_at: prepared.send_at.map_or(0, Timestamp::millis),
             expires_ms: prepared.expires_in.as_millis() as i64,
             recipient: hash(HashPurpose::Recipient, prepared.to.national()),
             last4: hash(HashPurpose::LastFour, prepared.to.last4()),

@@ -7,11 +7,12 @@ use bongsu_domain::{MessageId, Price, RequestId, Timestamp, Unit};
 use serde_json::json;
 
 use crate::prepare::Prepared;
-use crate::types::Finding;
+use crate::types::{Finding, Held};
 
-/// The answer to one accepted message. It never says "sent": that is not known yet.
-pub fn single(id: i64, prepared: &Prepared, price: Price) -> Vec<u8> {
-    let body = json!({
+/// The answer to one accepted message. It never says "sent": that is not known yet. It says when the message leaves where
+/// that is not at once.
+pub fn single(id: i64, prepared: &Prepared, price: Price, held: Option<Held>) -> Vec<u8> {
+    let mut body = json!({
         "id": MessageId(id).to_string(),
         "status": "accepted",
         "lane": prepared.lane.as_str(),
@@ -21,6 +22,13 @@ pub fn single(id: i64, prepared: &Prepared, price: Price) -> Vec<u8> {
         "price": {"unit": price.unit.as_str(), "amount": price.amount},
         "acceptedAt": Timestamp::from_millis(id_millis(id)).rfc3339(),
     });
+    if let Some(at) = prepared.send_at {
+        body["sendAt"] = at.rfc3339().into();
+    }
+    if let Some(held) = held {
+        body["holdReason"] = held.reason.into();
+        body["heldUntil"] = held.until.rfc3339().into();
+    }
     body.to_string().into_bytes()
 }
 

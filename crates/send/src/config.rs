@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-use bongsu_domain::{FailoverPolicy, Lane, PhoneNumber, phone};
+use bongsu_domain::{FailoverPolicy, Hours, Lane, PhoneNumber, Timestamp, phone};
 use bongsu_store::Roles;
 
 /// The sender of Bongsu's own messages until the operator names a registered number.
 const OWN_NUMBER: &str = "15880000";
+
+/// The most days ahead that a message may be scheduled.
+pub const SCHEDULE_DAYS: u32 = 180;
+/// Days that a message may take to end after its time: an advertisement of three days that no night counts for, and its
+/// receipt.
+const DAYS_TO_END: u32 = 7;
 
 /// How messages are dispatched and settled.
 #[derive(Debug, Clone)]
@@ -37,6 +43,8 @@ pub struct SendConfig {
     pub drain: Duration,
     /// The number that Bongsu's own messages come from (verification codes): one that the operator has registered.
     pub own_number: PhoneNumber,
+    /// When advertisements may leave; the same for all processes.
+    pub ad_hours: Hours,
     /// What this process does besides taking requests.
     pub roles: Roles,
     /// Seed of all jitter.
@@ -59,16 +67,32 @@ impl Default for SendConfig {
             idempotency_wait: Duration::from_secs(5),
             drain: Duration::from_secs(5),
             own_number: phone::parse_sender(OWN_NUMBER).expect("the default number has the form of one"),
+            ad_hours: Hours::default(),
             roles: Roles { dispatch: true, report: true, schedule: true },
             seed: 0,
         }
     }
 }
 
+fn days(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count) * 86_400)
+}
+
 impl SendConfig {
     /// The expiry of a message whose caller does not say.
     pub fn expiry(&self, lane: Lane) -> Duration {
         if lane == Lane::Auth { self.auth_expiry } else { self.default_expiry }
+    }
+
+    /// The latest moment that something accepted now may be scheduled for.
+    pub fn schedule_until(&self, now: Timestamp) -> Timestamp {
+        now.plus(days(SCHEDULE_DAYS)).min(self.kept_until(now))
+    }
+
+    /// The latest moment that something accepted then may leave: its day has to be kept until it has ended.
+    pub fn kept_until(&self, accepted: Timestamp) -> Timestamp {
+        let kept = self.retention_days.map(|kept| kept.saturating_sub(DAYS_TO_END));
+        kept.map_or(Timestamp::MAX, |kept| accepted.plus(days(kept)))
     }
 
     /// The failover path on a lane: a one-time code does not wait for a relay to come back.

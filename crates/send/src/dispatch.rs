@@ -202,6 +202,12 @@ impl Dispatcher {
                     self.lanes.get(lane).offer(&record);
                 }
             }
+            if lane == Lane::Ad && !self.shared.config.ad_hours.is_open(self.shared.clock.now()) {
+                // The night: nothing of this lane is taken.
+                let due = self.lanes.get(lane).due.drain(..).collect();
+                self.put_off(due).await?;
+                continue;
+            }
             moved |= self.send_due(lane).await?;
             moved |= self.send_runs(lane).await?;
         }
@@ -310,8 +316,11 @@ impl Dispatcher {
             return Ok(());
         }
         self.due_looked = Some(now);
+        let is_night = !self.shared.config.ad_hours.is_open(now);
+        let mut held = Vec::new();
         for due in self.shared.store.due(now, self.shared.territory.part(now), DUE_READ_MAX).await? {
             match due.kind {
+                DueKind::Send if is_night && due.lane == Lane::Ad => held.push(due),
                 DueKind::Send => self.lanes.get(due.lane).due.push_back(due),
                 DueKind::Expire => {
                     // The settling side outlives the dispatcher; at its end nobody needs the note.
@@ -320,7 +329,16 @@ impl Dispatcher {
                 }
             }
         }
-        Ok(())
+        self.put_off(held).await
+    }
+
+    /// Puts off what is due of advertisements until they may leave.
+    async fn put_off(&self, due: Vec<Due>) -> Result<(), Error> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        let opens = self.shared.config.ad_hours.next_open(self.shared.clock.now());
+        self.shared.store.postpone(due, opens).await
     }
 
     fn is_full(&self) -> bool {
@@ -376,7 +394,7 @@ impl Dispatcher {
             let Some(ready) = self.lanes.get(lane).turn(account).and_then(|turn| turn.ready.pop_front()) else { break };
             relays.push(booked.byte());
             if !matches!(booked, Booking::Skip) {
-                leaving.push(Leaving { ready, booking: booked, attempt: 1 });
+                leaving.push(Leaving { ready, booking: booked, attempt: 1, send_at: run.send_at });
             }
         }
         if relays.is_empty() {
@@ -459,6 +477,15 @@ impl Dispatcher {
         self.launch(lane, account, claimed, relays, leaving, missed)
     }
 
+    /// Until when what is claimed now may be written to a relay: advertisements until the night.
+    fn deadline(&self, lane: Lane, now: Timestamp) -> Timestamp {
+        let deadline = now.plus(self.shared.config.claim_deadline);
+        match lane {
+            Lane::Ad => deadline.min(self.shared.config.ad_hours.closes_at(now).minus(Duration::from_millis(1))),
+            _ => deadline,
+        }
+    }
+
     fn launch(
         &mut self,
         lane: Lane,
@@ -469,7 +496,7 @@ impl Dispatcher {
         missed: Missed,
     ) -> Result<(), Error> {
         let now = self.shared.clock.now();
-        let deadline = now.plus(self.shared.config.claim_deadline);
+        let deadline = self.deadline(lane, now);
         let id = self.shared.store.new_id()?;
         let claim = Claim { id, owner: self.shared.owner, deadline: deadline.millis(), lane, account, claimed, relays };
         self.shared.claims_out.fetch_add(1, Ordering::AcqRel);
@@ -512,7 +539,7 @@ impl Dispatcher {
                     booking => {
                         claimed.push(*due);
                         relays.push(booking.byte());
-                        leaving.push(Leaving { ready, booking, attempt: due.attempt });
+                        leaving.push(Leaving { ready, booking, attempt: due.attempt, send_at: 0 });
                     }
                 }
             }

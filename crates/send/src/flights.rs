@@ -30,6 +30,8 @@ pub struct Flight {
     pub price: (Unit, i64),
     /// Worthless at, Unix milliseconds.
     pub expires: i64,
+    /// Since when it could leave, Unix milliseconds: its accept, its time, the end of the night.
+    pub since: i64,
     /// Claimed at, Unix milliseconds.
     pub claimed: i64,
     /// Written at, Unix milliseconds.
@@ -270,6 +272,7 @@ mod tests {
             channel: Channel::Sms,
             price: (Unit::PointSms, 1),
             expires: 0,
+            since: 0,
             claimed: 0,
             submitted: id,
             claim,

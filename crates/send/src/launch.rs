@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bongsu_domain::Timestamp;
+use bongsu_domain::{Lane, Timestamp};
 use bongsu_relay::{Event, Outbound, UnsentReason};
 use bongsu_store::claims::{Claim, ShareState, Taken};
 use tokio::sync::mpsc;
@@ -23,6 +23,8 @@ pub struct Leaving {
     pub booking: Booking,
     /// The attempt this is.
     pub attempt: u8,
+    /// When it was to leave, Unix milliseconds; 0: at once.
+    pub send_at: i64,
 }
 
 /// A claim with its messages.
@@ -44,7 +46,7 @@ pub async fn launch(shared: Arc<Shared>, launch: Launch, done: mpsc::UnboundedSe
     let Launch { claim, states, mut leaving, deadline, mut missed } = launch;
     let claim_id = claim.id;
     let lane = claim.lane;
-    let written = shared.store.claim(lane == bongsu_domain::Lane::Auth, vec![claim], states).await;
+    let written = shared.store.claim(lane == Lane::Auth, vec![claim], states).await;
     let taken = match written {
         Ok(mut taken) => taken.pop().unwrap_or(Taken::Stale),
         Err(error) => {
@@ -85,8 +87,9 @@ async fn depart(shared: &Shared, claim: i64, deadline: Timestamp, leaving: Vec<L
     let mut outbound: BTreeMap<u8, Vec<Outbound>> = BTreeMap::new();
     let mut events = Vec::new();
     let mut notes = Vec::new();
-    for Leaving { ready, booking, attempt } in leaving {
-        let flight = flight(shared, &ready, claim, attempt, booking, now);
+    for Leaving { ready, booking, attempt, send_at } in leaving {
+        let flight =
+            Flight { since: since(shared, &ready, send_at), ..flight(shared, &ready, claim, attempt, booking, now) };
         let (id, relay) = (flight.id, flight.relay);
         match (booking, &ready.said) {
             (Booking::Send { relay, parts }, Ok(said)) => {
@@ -127,6 +130,15 @@ async fn depart(shared: &Shared, claim: i64, deadline: Timestamp, leaving: Vec<L
     }
 }
 
+/// Since when a message could leave.
+fn since(shared: &Shared, ready: &Ready, send_at: i64) -> i64 {
+    let since = bongsu_domain::id::id_millis(ready.row.id).max(send_at);
+    match ready.row.lane {
+        Lane::Ad => shared.config.ad_hours.next_open(Timestamp::from_millis(since)).millis(),
+        _ => since,
+    }
+}
+
 fn flight(shared: &Shared, ready: &Ready, claim: i64, attempt: u8, booking: Booking, now: Timestamp) -> Flight {
     let row = &ready.row;
     let recipient = ready.said.as_ref().map_or(0, |said| outgoing::plain_hash(shared.store.vault(), &said.to));
@@ -139,6 +151,7 @@ fn flight(shared: &Shared, ready: &Ready, claim: i64, attempt: u8, booking: Book
         channel: row.channel,
         price: (row.unit, row.price),
         expires: row.expires,
+        since: bongsu_domain::id::id_millis(row.id),
         claimed: now.millis(),
         submitted: 0,
         claim,

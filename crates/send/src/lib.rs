@@ -22,6 +22,7 @@ mod prepare;
 mod reach;
 mod receipts;
 mod relays;
+mod schedule;
 pub mod sealed;
 mod service;
 mod settings;
@@ -38,3 +39,5 @@ pub use pipeline::start;
 pub use prepare::check;
 pub use service::Service;
 pub use types::*;
+
+pub use bongsu_store::waiting::Withdrawn;

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bongsu_domain::id::id_millis;
 use bongsu_domain::{Channel, Lane, Status, Timestamp};
 
 use crate::flights::Flight;
@@ -47,8 +46,8 @@ impl Histogram {
 /// A message that became final.
 #[derive(Debug, Clone, Copy)]
 pub struct Finished {
-    /// The message.
-    pub id: i64,
+    /// Since when it could leave, Unix milliseconds.
+    pub since: i64,
     /// Its lane.
     pub lane: Lane,
     /// Its channel.
@@ -81,7 +80,7 @@ impl SendMetrics {
 
     pub(crate) fn submitted(&self, flight: &Flight, written: Timestamp) {
         if flight.attempt == 1 {
-            self.to_submit[flight.lane as usize].observe(written.millis() - id_millis(flight.id));
+            self.to_submit[flight.lane as usize].observe(written.millis() - flight.since);
         }
     }
 
@@ -92,7 +91,7 @@ impl SendMetrics {
         }
         let key = (finished.channel, finished.lane, finished.relay, finished.status);
         *self.finals.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(key).or_default() += 1;
-        self.to_final.observe(finished.at.millis() - id_millis(finished.id));
+        self.to_final.observe(finished.at.millis() - finished.since);
     }
 
     pub(crate) fn spilled(&self) {
@@ -123,12 +122,22 @@ impl SendMetrics {
                 status.as_str()
             );
         }
-        head(out, "bongsu_accept_to_submit_seconds", "histogram", "From accept to the first byte written to a relay.");
+        head(
+            out,
+            "bongsu_accept_to_submit_seconds",
+            "histogram",
+            "From when a message could leave (accept, its time, the end of the night) to the first byte written to a relay.",
+        );
         for lane in Lane::ALL {
             let labels = format!("lane=\"{}\"", lane.as_str());
             self.to_submit[lane as usize].write(out, "bongsu_accept_to_submit_seconds", &labels);
         }
-        head(out, "bongsu_accept_to_final_seconds", "histogram", "From accept to the stored final result.");
+        head(
+            out,
+            "bongsu_accept_to_final_seconds",
+            "histogram",
+            "From when a message could leave to the stored final result.",
+        );
         self.to_final.write(out, "bongsu_accept_to_final_seconds", "");
         head(
             out,

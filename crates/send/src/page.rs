@@ -74,12 +74,22 @@ impl Service {
 
     async fn backlog_page(&self, out: &mut String) {
         let now = self.shared.clock.now();
-        head(out, "bongsu_oldest_queued_seconds", "gauge", "Age of the oldest waiting message of a lane.");
+        head(
+            out,
+            "bongsu_oldest_queued_seconds",
+            "gauge",
+            "Age of the oldest waiting message of a lane, since it could leave.",
+        );
         let waiting = self.shared.store.oldest_waiting().await.unwrap_or_default();
         for lane in Lane::ALL {
             // A lane where nothing waits has a value, too: an absent one would look like a scrape that failed.
+            let hours = self.shared.config.ad_hours;
             let since = waiting.iter().find(|(of, _)| *of == lane).map(|(_, since)| *since);
-            let age = since.map_or(0.0, |since| now.since(since).as_secs_f64());
+            let age = match since {
+                // What the night holds does not wait for us.
+                Some(since) if lane == Lane::Ad => hours.between(since, now).as_secs_f64(),
+                since => since.map_or(0.0, |since| now.since(since).as_secs_f64()),
+            };
             let _ = writeln!(out, "bongsu_oldest_queued_seconds{{lane=\"{}\"}} {age}", lane.as_str());
         }
         head(out, "bongsu_unknown_attempts", "gauge", "Attempts whose fate is unknown now.");

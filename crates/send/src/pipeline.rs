@@ -18,6 +18,7 @@ use crate::flights::Flights;
 use crate::metrics::SendMetrics;
 use crate::outgoing;
 use crate::relays::Relays;
+use crate::schedule;
 use crate::sealed;
 use crate::service::Service;
 use crate::settle::{Note, Settler};
@@ -88,6 +89,7 @@ pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> R
         dispatcher: supervise("dispatch", &died, &shared, Dispatcher::new(shared.clone()).run()),
         chores: vec![
             supervise("sweeping", &died, &shared, sweeper::run(shared.clone())),
+            supervise("schedules", &died, &shared, schedule::run(shared.clone())),
             supervise("recovery", &died, &shared, recover(shared.clone())),
         ],
         keeper: supervise("leases", &died, &shared, territory::keep(shared.clone())),

@@ -1,6 +1,6 @@
 //! A batch while it is put together: its rows, the texts they share, what is wrong with others, and what became of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bongsu_domain::{Channel, Code, Lane, MessageId, RequestId, Unit};
@@ -12,11 +12,16 @@ use crate::prepare::Prepared;
 use crate::service::Service;
 use crate::types::{Draft, Finding, Refusal, Sending};
 
+/// Times to leave that a batch may have: each makes a run of its own.
+const TIMES_MAX: usize = 100;
+
 /// A row on its way through a batch.
 pub(crate) struct PlanRow {
     /// Its place in the batch.
     index: u32,
     pub(crate) lane: Lane,
+    /// When it leaves, Unix milliseconds; 0: at once.
+    send_at: i64,
     channel: Channel,
     price: i64,
     /// Leaves to be staged.
@@ -25,6 +30,13 @@ pub(crate) struct PlanRow {
     content: Option<i64>,
     /// 0 until it is staged.
     id: i64,
+}
+
+impl PlanRow {
+    /// What rows of one slice have in common.
+    pub(crate) fn kin(&self) -> (Lane, i64) {
+        (self.lane, self.send_at)
+    }
 }
 
 /// A batch while it is put together.
@@ -39,6 +51,8 @@ pub(crate) struct Plan {
     numbers: HashMap<usize, u32>,
     /// The account's window against equal messages, in milliseconds.
     window: Option<i64>,
+    /// The times at which its rows leave.
+    times: HashSet<i64>,
     /// Rows that equal a message: their places in `rows`, and the message, 0 when it is only staged.
     equals: Vec<(usize, i64)>,
 }
@@ -54,6 +68,7 @@ impl Plan {
             contents: Vec::new(),
             numbers: HashMap::new(),
             window,
+            times: HashSet::new(),
             equals: Vec::new(),
         }
     }
@@ -87,7 +102,14 @@ impl Plan {
         let mut message = service.new_message(account, &prepared, price, content);
         message.dedupe = self.window.map(|window| (service.content_hash(account, &prepared), window));
         let (lane, channel, content) = (prepared.lane, prepared.channel, message.dedupe.map(|(key, _)| key));
-        self.rows.push(PlanRow { index, lane, channel, price: price.amount, message, content, id: 0 });
+        let send_at = message.send_at;
+        if send_at > 0 && self.times.len() >= TIMES_MAX && !self.times.contains(&send_at) {
+            let detail = format!("a batch has at most {TIMES_MAX} times to leave");
+            self.reject(index, vec![Finding::new("sendAt", Code::ScheduleOutOfRange, detail)]);
+            return Ok(());
+        }
+        self.times.insert(send_at);
+        self.rows.push(PlanRow { index, lane, send_at, channel, price: price.amount, message, content, id: 0 });
         Ok(())
     }
 
@@ -199,7 +221,16 @@ mod tests {
         for (index, content) in contents.iter().enumerate() {
             let (lane, channel, message) = (Lane::Bulk, Channel::Sms, crate::accept::empty());
             let content = Some(*content);
-            plan.rows.push(PlanRow { index: index as u32, lane, channel, price: 1, message, content, id: 0 });
+            plan.rows.push(PlanRow {
+                index: index as u32,
+                lane,
+                send_at: 0,
+                channel,
+                price: 1,
+                message,
+                content,
+                id: 0,
+            });
         }
         let count = (contents.len() - equals.len()) as u32;
         let slice = Slice { first: 100, count, lane: Lane::Bulk, expires: 0, send_at: 0 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bongsu_domain::{Channel, Code, Lane, PhoneNumber, phone, text, variables};
+use bongsu_domain::{Channel, Code, Hours, Lane, PhoneNumber, Timestamp, ad, phone, text, variables};
 
 use crate::types::{Draft, Finding};
 
@@ -18,6 +18,49 @@ pub const LABEL_MAX: (usize, usize) = (30, 100);
 const TEXT_MAX: usize = 16 * 1024;
 /// The longest a message may wait.
 const EXPIRY_MAX: Duration = Duration::from_secs(72 * 3600);
+
+/// How far in the past a time to leave may lie: the clocks of callers are not ours.
+const LATE_MAX: Duration = Duration::from_secs(60);
+
+/// What the rules have to know beside the draft.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// How long it may wait when its caller does not say.
+    pub expiry: Duration,
+    /// The moment of accept.
+    pub now: Timestamp,
+    /// The latest moment it may be scheduled for.
+    pub latest: Timestamp,
+    /// When advertisements may leave.
+    pub hours: Hours,
+    /// What its account says of itself in advertisements.
+    pub ads: &'a ad::Sender,
+}
+
+impl Terms<'_> {
+    /// When a time to leave is kept, and none when it is now.
+    ///
+    /// # Errors
+    /// A sentence about a time that is past, or too far ahead.
+    pub fn time(&self, asked: Timestamp) -> Result<Option<Timestamp>, String> {
+        if self.now.since(asked) > LATE_MAX {
+            return Err(format!("is past; it is {} now", self.now.rfc3339()));
+        }
+        if asked > self.latest {
+            return Err(format!("is too far ahead; the latest is {}", self.latest.rfc3339()));
+        }
+        // Times are kept in milliseconds.
+        Ok(Some(Timestamp::from_millis(asked.millis())).filter(|at| *at > self.now))
+    }
+
+    /// How long from now on a message waits that leaves then and lives so long; the nights do not count for an
+    /// advertisement.
+    fn wait(&self, lane: Lane, send_at: Option<Timestamp>, life: Duration) -> Duration {
+        let start = send_at.unwrap_or(self.now);
+        let end = if lane == Lane::Ad { self.hours.after(start, life) } else { start.plus(life) };
+        end.since(self.now)
+    }
+}
 
 /// A draft after every rule that needs no look-up.
 #[derive(Debug, Clone)]
@@ -36,7 +79,9 @@ pub struct Prepared {
     pub text: String,
     /// The title, normalised.
     pub subject: Option<String>,
-    /// How long it may wait.
+    /// When it is to leave; absent: at once.
+    pub send_at: Option<Timestamp>,
+    /// How long it may wait, from now on.
     pub expires_in: Duration,
     /// The draft it came from, for its references and labels.
     pub draft: Draft,
@@ -70,9 +115,24 @@ struct Examined {
 ///
 /// # Errors
 /// Everything that is wrong, at once.
-pub fn prepare(draft: Draft, default_expiry: Duration) -> Result<Prepared, Vec<Finding>> {
-    let Examined { to, from, channel, bytes, text, subject, expires_in } = examine(&draft, default_expiry)?;
-    Ok(Prepared { to, from, lane: draft.lane, channel, bytes, text, subject, expires_in, draft })
+pub fn prepare(draft: Draft, terms: &Terms<'_>) -> Result<Prepared, Vec<Finding>> {
+    let mut findings = Vec::new();
+    let asked = draft.send_at.map_or(Ok(None), |asked| terms.time(asked));
+    let send_at = asked.map_err(|why| findings.push(find("sendAt", Code::ScheduleOutOfRange, why))).ok().flatten();
+    let examined = examine(&draft, terms.expiry);
+    if let Ok(said) = &examined
+        && draft.lane == Lane::Ad
+    {
+        let faults = ad::check(&said.text, said.subject.as_deref(), terms.ads);
+        findings.extend(faults.iter().map(|f| find(f.field(), Code::AdFormatInvalid, f.detail().into())));
+    }
+    match examined {
+        Ok(Examined { to, from, channel, bytes, text, subject, expires_in }) if findings.is_empty() => {
+            let expires_in = terms.wait(draft.lane, send_at, expires_in);
+            Ok(Prepared { to, from, lane: draft.lane, channel, bytes, text, subject, send_at, expires_in, draft })
+        }
+        examined => Err(findings.into_iter().chain(examined.err().unwrap_or_default()).collect()),
+    }
 }
 
 /// Everything that the rules find wrong with a draft that is refused already, so that its caller hears all at once.
@@ -89,6 +149,7 @@ fn examine(draft: &Draft, default_expiry: Duration) -> Result<Examined, Vec<Find
     let subject = check_subject(draft, &mut findings);
     let text = check_text(draft, subject.is_some(), &mut findings);
     check_references(draft, &mut findings);
+    check_ad(draft, &mut findings);
     let expires_in = draft.expires_in.unwrap_or(default_expiry);
     if expires_in.is_zero() || expires_in > EXPIRY_MAX {
         findings.push(find("expiresIn", Code::BadRequest, "between 1 second and 72 hours".into()));
@@ -191,6 +252,18 @@ fn bad_characters(field: &str, error: &text::TextError) -> Vec<Finding> {
         .collect()
 }
 
+/// The lane says what an advertisement is; whoever says so twice says the same.
+fn check_ad(draft: &Draft, findings: &mut Vec<Finding>) {
+    let detail = match (draft.ad, draft.lane) {
+        (Some(true), lane) if lane != Lane::Ad => {
+            format!("an advertisement goes on the lane ad, not {}", lane.as_str())
+        }
+        (Some(false), Lane::Ad) => "what goes on the lane ad is an advertisement".to_owned(),
+        _ => return,
+    };
+    findings.push(find("ad", Code::BadRequest, detail));
+}
+
 fn check_references(draft: &Draft, findings: &mut Vec<Finding>) {
     let too_long = |field: &str, max: usize| find(field, Code::FieldTooLong, format!("at most {max} characters"));
     let over = |text: &str, max: usize| text.chars().count() > max;
@@ -260,11 +333,77 @@ mod tests {
             bill_code: None,
             labels: Vec::new(),
             expires_in: None,
+            send_at: None,
+            ad: None,
         }
     }
 
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(&format!("2026-03-02T{text}+09:00")).expect("a time")
+    }
+
+    fn terms(ads: &ad::Sender) -> Terms<'_> {
+        let now = time("10:00:00");
+        let latest = now.plus(Duration::from_secs(180 * 86_400));
+        Terms { expiry: Duration::from_secs(60), now, latest, hours: Hours::default(), ads }
+    }
+
+    fn refusals(draft: Draft) -> Vec<(String, Code)> {
+        let ads = ad::Sender { name: Some("봉수가게".into()), opt_out: Some("0801234567".into()) };
+        let findings = prepare(draft, &terms(&ads)).err().unwrap_or_default();
+        findings.into_iter().map(|finding| (finding.field, finding.code)).collect()
+    }
+
+    #[test]
+    fn a_time_to_leave_is_kept_within_a_minute_ago_and_half_a_year() {
+        let at = |send_at| prepare(Draft { send_at: Some(send_at), ..draft() }, &terms(&ad::Sender::default()));
+        let day = Duration::from_secs(86_400);
+        let now = time("10:00:00");
+        for (asked, kept, waits) in [
+            (time("09:59:00"), None, 60),
+            (now, None, 60),
+            (time("10:00:01"), Some(time("10:00:01")), 61),
+            (now.plus(180 * day), Some(now.plus(180 * day)), 180 * 86_400 + 60),
+        ] {
+            let prepared = at(asked).expect("a good time");
+            assert_eq!((prepared.send_at, prepared.expires_in), (kept, Duration::from_secs(waits)));
+        }
+        for asked in [time("09:58:59.999"), now.minus(day), now.plus(180 * day).plus(Duration::from_millis(1))] {
+            let findings = at(asked).expect_err("a bad time");
+            assert_eq!((findings[0].field.as_str(), findings[0].code), ("sendAt", Code::ScheduleOutOfRange));
+        }
+    }
+
+    #[test]
+    fn an_advertisement_is_one_by_its_lane_and_says_so() {
+        let good = "(광고)봉수가게 할인\n무료수신거부 080-123-4567";
+        let ad = |text: &str| Draft { lane: Lane::Ad, text: text.into(), ..draft() };
+        assert_eq!(refusals(ad(good)), []);
+        assert_eq!(refusals(Draft { ad: Some(true), ..ad(good) }), []);
+        let format = |field: &str| (field.to_owned(), Code::AdFormatInvalid);
+        assert_eq!(refusals(ad("[광고]봉수가게")), [format("text"), format("text")]);
+        let titled = Draft { subject: Some("할인".into()), channel: ChannelChoice::Lms, ..ad(good) };
+        assert_eq!(refusals(titled), [format("subject")]);
+        assert_eq!(refusals(Draft { lane: Lane::Bulk, ..ad("(광고)") }), []);
+        let says = ("ad".to_owned(), Code::BadRequest);
+        assert_eq!(refusals(Draft { ad: Some(false), ..ad(good) }), [says.clone()]);
+        assert_eq!(refusals(Draft { ad: Some(true), ..draft() }), [says]);
+    }
+
+    #[test]
+    fn no_night_uses_an_advertisement_up() {
+        let ads = ad::Sender { name: Some("봉수가게".into()), opt_out: Some("0801234567".into()) };
+        let text: std::sync::Arc<str> = "(광고)봉수가게\n무료거부 0801234567".into();
+        let terms = Terms { now: time("20:59:59"), ..terms(&ads) };
+        let lives = |lane| {
+            let draft = Draft { lane, text: text.clone(), expires_in: Some(Duration::from_secs(3_600)), ..draft() };
+            prepare(draft, &terms).expect("a good draft").expires_in.as_secs()
+        };
+        assert_eq!((lives(Lane::Bulk), lives(Lane::Ad)), (3_600, 3_600 + 11 * 3_600));
+    }
+
     fn content(draft: Draft) -> Vec<u8> {
-        prepare(draft, Duration::from_secs(60)).expect("a good draft").content()
+        prepare(draft, &terms(&ad::Sender::default())).expect("a good draft").content()
     }
 
     #[test]

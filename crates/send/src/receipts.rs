@@ -437,6 +437,7 @@ fn revived(row: &MessageRow, relay: u8, recipient: i64) -> Flight {
         channel: row.channel,
         price: (row.unit, row.price),
         expires: row.expires,
+        since: bongsu_domain::id::id_millis(row.id),
         claimed: row.attempt.claimed.unwrap_or(0),
         submitted: row.attempt.submitted.unwrap_or(0),
         claim: 0,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bongsu_domain::id::first_id_at;
-use bongsu_domain::{AccountId, Channel, Code, MessageId, Timestamp};
+use bongsu_domain::{AccountId, Channel, Code, Lane, MessageId, Timestamp};
 use bongsu_relay::Health;
 use bongsu_store::index::KeyKind;
 use bongsu_store::query::Filter;
@@ -17,7 +17,7 @@ use crate::dispatch::Shared;
 use crate::gate::Gate;
 use crate::pipeline::{self, Tasks};
 use crate::settings::Settings;
-use crate::types::{ListQuery, MessageView, Page, ParkedView, Refusal, Scope, UnknownView};
+use crate::types::{Held, ListQuery, MessageView, Page, ParkedView, Refusal, Scope, UnknownView};
 use crate::views;
 
 /// Batches that are read and prepared at once; others wait as the bytes they came as.
@@ -82,7 +82,7 @@ impl Service {
     pub async fn message(&self, scope: Scope, id: MessageId) -> Result<MessageView, Refusal> {
         let found = self.shared.store.message(account_of(scope), id.0).await.map_err(store_refusal)?;
         let found = found.ok_or_else(|| Refusal::new(Code::NotFound, "there is no such message"))?;
-        Ok(views::message(found, self.shared.store.vault(), &self.shared.relays))
+        Ok(views::message(found, self.shared.store.vault(), &self.shared.relays, self.ads_held()))
     }
 
     /// Messages, newest first.
@@ -94,10 +94,10 @@ impl Service {
             return Ok(Page { items: Vec::new(), next_cursor: None });
         };
         let page = self.shared.store.page(filter).await.map_err(store_refusal)?;
-        let vault = self.shared.store.vault();
+        let (vault, held) = (self.shared.store.vault(), self.ads_held());
         let mut items = Vec::with_capacity(page.rows.len());
         for found in page.rows {
-            let view = views::message(found, vault, &self.shared.relays);
+            let view = views::message(found, vault, &self.shared.relays, held);
             let wanted = query.recipient.is_none_or(|number| Some(number) == view.to)
                 && query.recipient_last4.as_deref().is_none_or(|last4| view.to.is_some_and(|to| to.last4() == last4));
             if wanted {
@@ -105,6 +105,11 @@ impl Service {
             }
         }
         Ok(Page { items, next_cursor: page.next.map(|id| MessageId(id).to_string()) })
+    }
+
+    /// What holds advertisements at this moment.
+    fn ads_held(&self) -> Option<Held> {
+        Held::at(Lane::Ad, self.shared.config.ad_hours, self.shared.clock.now())
     }
 
     /// The store's filter; none when nothing can match.
@@ -145,6 +150,7 @@ impl Service {
             relay,
             lane: query.lane,
             request: query.batch.map(|batch| batch.0),
+            ads_held: self.ads_held().is_some(),
             limit: query.limit.clamp(1, 500) as usize,
         }))
     }

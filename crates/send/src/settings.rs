@@ -2,21 +2,30 @@
 //! remembered until something changes.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use bongsu_domain::{AccountId, Channel, PhoneNumber, Price};
+use bongsu_domain::{AccountId, Channel, PhoneNumber, Price, ad};
 use bongsu_store::prices::PriceTable;
 use bongsu_store::{Error, Store, accounts, prices, senders, team};
 
 /// Sender numbers that are remembered, and accounts.
 const SENDERS_MAX: usize = 100_000;
 
+/// What accepting takes of an account's row.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// For how many milliseconds an equal message is a duplicate; none when it never is.
+    pub window_ms: Option<i64>,
+    /// What it says of itself in advertisements.
+    pub ads: ad::Sender,
+}
+
 #[derive(Default)]
 struct Kept {
     generation: u64,
     prices: Option<PriceTable>,
     senders: HashMap<(AccountId, i64), bool>,
-    windows: HashMap<AccountId, u32>,
+    accounts: HashMap<AccountId, Arc<Known>>,
     teams: HashMap<AccountId, HashSet<i64>>,
 }
 
@@ -30,7 +39,7 @@ impl Settings {
     fn kept(&self, generation: u64) -> std::sync::MutexGuard<'_, Kept> {
         let mut kept = self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if kept.generation != generation
-            || kept.senders.len().max(kept.windows.len()).max(kept.teams.len()) > SENDERS_MAX
+            || kept.senders.len().max(kept.accounts.len()).max(kept.teams.len()) > SENDERS_MAX
         {
             *kept = Kept { generation, ..Kept::default() };
         }
@@ -66,23 +75,23 @@ impl Settings {
         Ok(active)
     }
 
-    /// For how many milliseconds an equal message of an account is a duplicate; none when it never is.
+    /// What there is to know of an account.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn window_ms(&self, store: &Store, account: AccountId) -> Result<Option<i64>, Error> {
+    pub async fn account(&self, store: &Store, account: AccountId) -> Result<Arc<Known>, Error> {
         let generation = store.generation();
-        let known = self.kept(generation).windows.get(&account).copied();
-        let seconds = match known {
-            Some(seconds) => seconds,
-            None => {
-                let row = store.read(move |reader| accounts::load(&reader.live, account)).await?;
-                let seconds = row.map_or(0, |row| row.dedupe_s);
-                self.kept(generation).windows.insert(account, seconds);
-                seconds
-            }
-        };
-        Ok((seconds > 0).then_some(i64::from(seconds) * 1_000))
+        if let Some(known) = self.kept(generation).accounts.get(&account) {
+            return Ok(known.clone());
+        }
+        let row = store.read(move |reader| accounts::load(&reader.live, account)).await?;
+        let known = row.map_or_else(Known::default, |row| Known {
+            window_ms: (row.dedupe_s > 0).then_some(i64::from(row.dedupe_s) * 1_000),
+            ads: row.ads,
+        });
+        let known = Arc::new(known);
+        self.kept(generation).accounts.insert(account, known.clone());
+        Ok(known)
     }
 
     /// Whether a number, by its hash, is one of an account's team.

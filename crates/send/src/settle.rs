@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bongsu_domain::retry::{self, Case, Next, Outcome as TryOutcome, Tried};
-use bongsu_domain::{Code, Status, Timestamp};
+use bongsu_domain::{Code, Lane, Status, Timestamp};
 use bongsu_relay::{Ack, Event, PartAnswer, RelayReceipt, UnsentReason, status_code};
 use bongsu_store::changes::{Attempt, Change, Final, Orphan, Unknown};
 use bongsu_store::claims::{Due, DueKind, NO_RELAY};
@@ -440,6 +440,10 @@ impl Settler {
         kind: DueKind,
         now: Timestamp,
     ) {
+        let at = match (kind, flight.lane) {
+            (DueKind::Send, Lane::Ad) => self.shared.config.ad_hours.next_open(at),
+            _ => at,
+        };
         round.urgent |= at <= now;
         round.changes.push(Change::Due(Due {
             at: at.millis(),
@@ -473,7 +477,7 @@ impl Settler {
             refund: (!keeps).then_some((flight.account, unit, price)),
         }));
         round.finished.push(Finished {
-            id: flight.id,
+            since: flight.since,
             lane: flight.lane,
             channel: flight.channel,
             relay: flight.relay,

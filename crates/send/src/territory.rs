@@ -94,6 +94,12 @@ impl Territory {
         self.holdings().map_or(self.roles.report || self.roles.dispatch, |holdings| holdings.sweep)
     }
 
+    /// Whether it lets what waits for its time go; and whether it is to look after what another forgot.
+    pub fn schedules(&self) -> (bool, bool) {
+        let owns = self.holdings().map_or(self.roles.schedule, |holdings| holdings.schedule);
+        (owns, self.roles.schedule)
+    }
+
     /// Whether it settles what dead processes left.
     pub fn recovers(&self) -> bool {
         self.holdings().is_some_and(|holdings| holdings.recover)

@@ -74,8 +74,12 @@ pub struct Draft {
     pub bill_code: Option<String>,
     /// Labels: at most 10, key ≤ 30, value ≤ 100 characters.
     pub labels: Vec<(String, String)>,
-    /// How long the message may wait before it is worthless.
+    /// How long the message may wait before it is worthless, counted from when it may leave.
     pub expires_in: Option<Duration>,
+    /// When it is to leave (예약); absent: at once.
+    pub send_at: Option<Timestamp>,
+    /// Whether its caller says that it is an advertisement (광고); it is one by its lane.
+    pub ad: Option<bool>,
 }
 
 /// One thing that is wrong with a request.
@@ -198,6 +202,27 @@ pub struct MessageView {
     pub final_at: Option<Timestamp>,
     /// When a further attempt is due.
     pub retry_at: Option<Timestamp>,
+    /// When it is or was to leave, where its caller said.
+    pub send_at: Option<Timestamp>,
+    /// What holds it, and until when.
+    pub held: Option<Held>,
+}
+
+/// Why a message waits although its turn has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// `night`: an advertisement outside of the hours for them.
+    pub reason: &'static str,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+impl Held {
+    /// What holds a message of a lane at a moment.
+    pub fn at(lane: Lane, hours: bongsu_domain::Hours, now: Timestamp) -> Option<Self> {
+        let held = lane == Lane::Ad && !hours.is_open(now);
+        held.then(|| Self { reason: "night", until: hours.next_open(now) })
+    }
 }
 
 /// One try over one relay.

@@ -1,6 +1,6 @@
 //! Stored messages as they are shown.
 
-use bongsu_domain::{Code, MessageId, RequestId, Status, Timestamp};
+use bongsu_domain::{Code, Lane, MessageId, RequestId, Status, Timestamp};
 use bongsu_store::Vault;
 use bongsu_store::query::Found;
 use bongsu_store::rows::{AttemptRow, Outcome};
@@ -9,11 +9,15 @@ use crate::flights;
 use crate::prepare::Extra;
 use crate::relays::Relays;
 use crate::sealed;
-use crate::types::{AttemptView, MessageView, PartView};
+use crate::types::{AttemptView, Held, MessageView, PartView};
 
-/// A message as it is shown. One whose sealed part is damaged is shown without its numbers: it must not hide the others.
-pub fn message(found: Found, vault: &Vault, relays: &Relays) -> MessageView {
-    let Found { row, earlier, due } = found;
+/// A message as it is shown, with what holds advertisements now. One whose sealed part is damaged is shown without its numbers: it must not hide the others.
+pub fn message(found: Found, vault: &Vault, relays: &Relays, ads_held: Option<Held>) -> MessageView {
+    let Found { mut row, earlier, due, send_at } = found;
+    let held = ads_held.filter(|_| row.lane == Lane::Ad && matches!(row.status, Status::Queued | Status::Held));
+    if held.is_some() {
+        row.status = Status::Held;
+    }
     let payload = vault.open(&row.sealed).ok().and_then(|bytes| sealed::decode(&bytes));
     let extra: Extra = row.extra.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let mut attempts: Vec<AttemptView> =
@@ -53,6 +57,8 @@ pub fn message(found: Found, vault: &Vault, relays: &Relays) -> MessageView {
         accepted_at: MessageId(row.id).time(),
         final_at: if is_final { row.attempt.result.map(Timestamp::from_millis) } else { None },
         retry_at: due.map(Timestamp::from_millis),
+        send_at: (send_at > 0).then(|| Timestamp::from_millis(send_at)),
+        held,
     }
 }
 

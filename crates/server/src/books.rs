@@ -45,6 +45,7 @@ pub async fn of_store(store: &Store) -> Result<(Totals, Vec<Line>), Error> {
             relay: None,
             lane: None,
             request: None,
+            ads_held: false,
             limit: PAGE_ROWS,
         };
         let page = store.page(filter).await?;

@@ -209,6 +209,7 @@ fn send_config(config: &Config, clock: &dyn Clock) -> SendConfig {
         idempotency_wait: config.send.idempotency_wait,
         drain: config.stop,
         own_number: config.send.own_number,
+        ad_hours: config.send.ad_hours,
         roles: bongsu_store::Roles {
             dispatch: config.roles.contains(&Role::Dispatch),
             report: config.roles.contains(&Role::Report),

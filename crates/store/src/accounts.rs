@@ -1,6 +1,6 @@
 //! Accounts: the tenants whose messages, money, keys and sender numbers are kept apart (design D12).
 
-use bongsu_domain::{AccountId, Timestamp};
+use bongsu_domain::{AccountId, Timestamp, ad};
 
 use crate::db::{Db, OptionalExtension, Row, params};
 use crate::error::{Error, Kind};
@@ -15,7 +15,7 @@ pub const DEDUPE_MAX_S: u32 = 86_400;
 /// The longest name, in characters.
 pub const NAME_MAX: usize = 100;
 
-const COLUMNS: &str = "id, name, created, suspended, rate_per_s, dedupe_s";
+const COLUMNS: &str = "id, name, created, suspended, rate_per_s, dedupe_s, ad_name, opt_out";
 
 /// One account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct AccountRow {
     pub rate_per_s: u32,
     /// For how many seconds an equal message (sender, recipient, channel, text) is a duplicate; 0: never.
     pub dedupe_s: u32,
+    /// What it says of itself in advertisements (광고).
+    pub ads: ad::Sender,
 }
 
 /// What to change of an account; `None` leaves a value as it is.
@@ -45,6 +47,10 @@ pub struct AccountPatch {
     pub rate_per_s: Option<u32>,
     /// Another window against equal messages, 0 (off) to [`DEDUPE_MAX_S`].
     pub dedupe_s: Option<u32>,
+    /// Another sender name of advertisements; empty for none.
+    pub ad_name: Option<String>,
+    /// Another free number for refusals (080…), in any usual form; empty for none.
+    pub opt_out: Option<String>,
 }
 
 /// Makes an account.
@@ -71,6 +77,7 @@ pub async fn create_with(store: &Store, name: &str, dedupe_s: u32) -> Result<Acc
                 suspended: false,
                 rate_per_s: DEFAULT_RATE_PER_S,
                 dedupe_s,
+                ads: ad::Sender::default(),
             };
             tx.live
                 .prepare_cached(
@@ -110,13 +117,15 @@ pub async fn list(store: &Store, limit: u32, after: Option<AccountId>) -> Result
 /// Changes an account and answers it as it is now. Its keys see the change at once.
 ///
 /// # Errors
-/// `NotFound`, `Invalid("name")`, `Invalid("ratePerS")`, `Invalid("dedupeS")`.
+/// `NotFound`, `Invalid` of `name`, `ratePerS`, `dedupeS`, `adName`, `optOutNumber`.
 pub async fn patch(store: &Store, id: AccountId, patch: AccountPatch) -> Result<AccountRow, Error> {
     let name = patch.name.as_deref().map(check_name).transpose()?;
     if patch.rate_per_s.is_some_and(|rate| !(1..=RATE_MAX).contains(&rate)) {
         return Err(Error::new(Kind::Invalid("ratePerS"), format!("a rate is between 1 and {RATE_MAX} a second")));
     }
     check_window(patch.dedupe_s.unwrap_or(0))?;
+    let ad_name = patch.ad_name.as_deref().map(check_ad_name).transpose()?;
+    let opt_out = patch.opt_out.as_deref().map(check_opt_out).transpose()?;
     let row = store
         .write(move |tx| {
             let mut row = must_exist(tx.live, id)?;
@@ -124,11 +133,22 @@ pub async fn patch(store: &Store, id: AccountId, patch: AccountPatch) -> Result<
             row.suspended = patch.suspended.unwrap_or(row.suspended);
             row.rate_per_s = patch.rate_per_s.unwrap_or(row.rate_per_s);
             row.dedupe_s = patch.dedupe_s.unwrap_or(row.dedupe_s);
+            row.ads.name = ad_name.clone().unwrap_or(row.ads.name);
+            row.ads.opt_out = opt_out.clone().unwrap_or(row.ads.opt_out);
+            let ads = &row.ads;
             tx.live
                 .prepare_cached(
-                    "UPDATE accounts SET name = ?, suspended = ?, rate_per_s = ?, dedupe_s = ? WHERE id = ?",
+                    "UPDATE accounts SET name = ?, suspended = ?, rate_per_s = ?, dedupe_s = ?, ad_name = ?, opt_out = ? WHERE id = ?",
                 )?
-                .execute(params![row.name, row.suspended, row.rate_per_s, row.dedupe_s, id.0])?;
+                .execute(params![
+                    row.name,
+                    row.suspended,
+                    row.rate_per_s,
+                    row.dedupe_s,
+                    ads.name,
+                    ads.opt_out,
+                    id.0
+                ])?;
             Ok(row)
         })
         .await?;
@@ -164,6 +184,24 @@ fn check_window(dedupe_s: u32) -> Result<(), Error> {
     Ok(())
 }
 
+/// The sender name as it is kept; none for the empty one, which takes it away.
+fn check_ad_name(name: &str) -> Result<Option<String>, Error> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let why = || format!("a sender name of advertisements has 1 to {} characters in one line", ad::NAME_MAX);
+    ad::parse_name(name).map(Some).ok_or_else(|| Error::new(Kind::Invalid("adName"), why()))
+}
+
+/// The number for refusals as it is kept; none for the empty one, which takes it away.
+fn check_opt_out(number: &str) -> Result<Option<String>, Error> {
+    if number.is_empty() {
+        return Ok(None);
+    }
+    let why = "a free number for refusals is 080 and 7 or 8 digits";
+    ad::parse_opt_out(number).map(Some).ok_or_else(|| Error::new(Kind::Invalid("optOutNumber"), why))
+}
+
 fn from_row(row: &Row<'_>) -> Result<AccountRow, Error> {
     Ok(AccountRow {
         id: AccountId(row.get(0)?),
@@ -172,5 +210,6 @@ fn from_row(row: &Row<'_>) -> Result<AccountRow, Error> {
         suspended: row.get(3)?,
         rate_per_s: row.get(4)?,
         dedupe_s: row.get(5)?,
+        ads: ad::Sender { name: row.get(6)?, opt_out: row.get(7)? },
     })
 }

@@ -336,13 +336,24 @@ pub(crate) fn insert_due(live: &Db, due: &[Due]) -> Result<(), Error> {
     Ok(())
 }
 
-/// When the oldest waiting message of each lane was accepted.
+/// Puts off what is still due, to a later moment (ms).
+pub(crate) fn postpone(live: &Db, due: &[Due], at: i64) -> Result<(), Error> {
+    let gone = take_due(live, due)?;
+    let left = due.iter().zip(gone).filter(|(_, gone)| !gone).map(|(due, _)| Due { at, ..*due });
+    insert_due(live, &left.collect::<Vec<_>>())
+}
+
+/// Since when the oldest waiting message of each lane could leave: since its accept, or its time.
 pub(crate) fn oldest_waiting(live: &Db) -> Result<Vec<(Lane, bongsu_domain::Timestamp)>, Error> {
-    let mut statement = live.prepare_cached("SELECT lane, MIN(first) FROM backlog GROUP BY lane")?;
+    let epoch = bongsu_domain::id::id_millis(0);
+    let mut statement = live.prepare_cached(&format!(
+        "SELECT backlog.lane, MIN(CASE WHEN runs.send_at > 0 THEN runs.send_at ELSE (runs.first >> 22) + {epoch} END)
+           FROM backlog JOIN runs ON runs.first = backlog.first GROUP BY backlog.lane"
+    ))?;
     let found = statement
         .query_map((), |row| {
             let lane = Lane::from_u8(row.get(0)?).unwrap_or(Lane::Bulk);
-            Ok((lane, bongsu_domain::Timestamp::from_millis(bongsu_domain::id::id_millis(row.get(1)?))))
+            Ok((lane, bongsu_domain::Timestamp::from_millis(row.get(1)?)))
         })?
         .collect::<Result<_, _>>()?;
     Ok(found)

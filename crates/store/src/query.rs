@@ -41,6 +41,8 @@ pub struct Filter {
     pub lane: Option<Lane>,
     /// Batch.
     pub request: Option<i64>,
+    /// Advertisements may not leave now: those that wait are held.
+    pub ads_held: bool,
     /// Rows wanted.
     pub limit: usize,
 }
@@ -48,12 +50,14 @@ pub struct Filter {
 /// A message with everything a view needs.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// The row; its status tells `sending` when a claim holds it.
+    /// The row; its status tells `sending` when a claim holds it, and `scheduled` while it waits for its time.
     pub row: MessageRow,
     /// Attempts before the current one.
     pub earlier: Vec<AttemptRow>,
     /// When a further attempt is due, Unix milliseconds.
     pub due: Option<i64>,
+    /// When it was to leave, Unix milliseconds; 0: at once.
+    pub send_at: i64,
 }
 
 /// A page: rows newest first, and the highest id of the next page when there may be more.
@@ -84,13 +88,15 @@ fn complete(reader: &mut Reader, mut row: MessageRow, run: &Run) -> Result<Found
         if due.is_none() {
             row.status = Status::Sending;
         }
+    } else if row.status == Status::Queued && run.held {
+        row.status = Status::Scheduled;
     }
     // Also for a message decided by its first attempt: a second one that was out by then is part of the path.
     let earlier = match reader.day(id_day(row.id))? {
         Some(day) if row.attempt.attempt > 0 => rows::earlier_attempts(day, row.id)?,
         _ => Vec::new(),
     };
-    Ok(Found { row, earlier, due })
+    Ok(Found { row, earlier, due, send_at: run.send_at })
 }
 
 /// Where search keys are.
@@ -137,7 +143,7 @@ fn by_ids(reader: &mut Reader, filter: &Filter, ids: Vec<i64>) -> Result<FoundPa
         if let Some((row, run)) = reader.message(id)?
             && matches(filter, &row)
         {
-            let found = complete(reader, row, &run)?;
+            let found = held(filter, complete(reader, row, &run)?);
             if filter.status.is_none_or(|status| status == found.row.status) {
                 page.rows.push(found);
             }
@@ -226,13 +232,21 @@ fn take_rows(
             return Ok(Some(row.id));
         }
         if matches(filter, &row) {
-            let found = complete(reader, row, run)?;
+            let found = held(filter, complete(reader, row, run)?);
             if filter.status.is_none_or(|status| status == found.row.status) {
                 page.rows.push(found);
             }
         }
     }
     Ok(None)
+}
+
+/// An advertisement that waits is held while none may leave.
+fn held(filter: &Filter, mut found: Found) -> Found {
+    if filter.ads_held && found.row.lane == Lane::Ad && found.row.status == Status::Queued {
+        found.row.status = Status::Held;
+    }
+    found
 }
 
 fn matches(filter: &Filter, row: &MessageRow) -> bool {

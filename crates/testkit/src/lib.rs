@@ -4,6 +4,7 @@
 
 mod builder;
 mod certificate;
+mod clock;
 #[cfg(feature = "full")]
 mod ground;
 mod http;
@@ -16,6 +17,7 @@ mod world;
 
 pub use builder::Builder;
 pub use certificate::Authority;
+pub use clock::ShiftedClock;
 pub use http::{Http, Reply};
 pub use named::{has_database, has_redis};
 pub use process::Process;

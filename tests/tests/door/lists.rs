@@ -21,7 +21,7 @@ async fn populated() -> World {
     let rows: Vec<Value> = (0..6)
         .map(|n| json!({ "to": recipient(n), "text": format!("{long}{n}"), "clientRef": format!("r-{n}") }))
         .collect();
-    all.extend(world.batch(json!({ "lane": "ad" }), rows).await);
+    all.extend(world.batch(json!({ "lane": "realtime" }), rows).await);
     for n in 0..5 {
         all.push(
             world

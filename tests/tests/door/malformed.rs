@@ -62,7 +62,10 @@ fn forms() -> Vec<Row> {
     for (field, value) in [("channel", "fax"), ("lane", "fast"), ("tu", "1"), ("id", "msg_1"), ("clientRef", "")] {
         table.push((with(field, json!(value)), 422, field, "UM1001"));
     }
-    for field in ["sendAt", "ad", "dedupeWindow", "maxCost"] {
+    for (field, value) in [("sendAt", json!(true)), ("sendAt", json!("2026-03-02T09:00:00")), ("ad", json!("yes"))] {
+        table.push((with(field, value), 422, field, "UM1001"));
+    }
+    for field in ["dedupeWindow", "maxCost"] {
         table.push((with(field, json!(true)), 422, field, "UM3006"));
     }
     for channel in ["alimtalk", "mms", "rcs", "email"] {

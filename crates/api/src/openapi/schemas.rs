@@ -83,8 +83,13 @@ fn sending() -> Value {
         "labels": strings(10),
         "expiresIn": {
             "oneOf": [{"type": "string", "examples": ["PT10M"]}, {"type": "integer", "minimum": 1, "maximum": 259_200}],
-            "description": "How long the message may wait: ISO 8601 duration or seconds",
+            "description": "How long the message may wait, counted from sendAt where that is given, and for an advertisement in the hours in which it may leave: ISO 8601 duration or seconds",
         },
+        "sendAt": {
+            "type": "string", "format": "date-time",
+            "description": "When it leaves (예약), with an offset; at most a minute ago and 180 days ahead",
+        },
+        "ad": {"type": "boolean", "description": "An advertisement (광고): the lane ad. With another lane, or false with that lane, it is refused"},
     });
     let price = object(&["unit", "amount"], json!({"unit": unit(), "amount": whole()}));
     json!({
@@ -104,6 +109,22 @@ fn sending() -> Value {
             "resolved": {"type": "object", "description": "The channel chosen, and the bytes of the text in CP949"},
             "price": price,
             "acceptedAt": time(),
+            "sendAt": time(),
+            "holdReason": {"const": "night"},
+            "heldUntil": time(),
+        })),
+        "NewTime": closed(&["sendAt"], json!({
+            "sendAt": {"type": "string", "format": "date-time", "description": "As for a message that is sent"},
+        })),
+        "CanceledBatch": object(&["batchId", "canceled", "left"], json!({
+            "batchId": text(),
+            "canceled": {"type": "integer", "description": "Messages canceled, now or before"},
+            "left": {"type": "integer", "description": "Messages that have left, are leaving or ended otherwise"},
+        })),
+        "MovedBatch": object(&["batchId", "sendAt", "messages"], json!({
+            "batchId": text(),
+            "sendAt": time(),
+            "messages": {"type": "integer", "description": "Messages that leave at that time now"},
         })),
         "AcceptedBatch": object(&["batchId", "counts", "results", "estimate"], json!({
             "batchId": text(),
@@ -147,6 +168,9 @@ fn messages() -> Value {
             "labels": strings(10),
             "attempts": {"type": "array", "items": reference("Attempt")},
             "acceptedAt": time(),
+            "sendAt": or_null(json!({"type": "string", "format": "date-time", "description": "When it is or was to leave"})),
+            "holdReason": or_null(json!({"const": "night", "description": "Why it is held: an advertisement at night"})),
+            "heldUntil": or_null(time()),
             "finalAt": or_null(time()),
             "retryAt": or_null(time()),
         })),
@@ -212,10 +236,12 @@ fn administration() -> Value {
             "suspended": flag(),
             "ratePerS": {"type": "integer", "minimum": 1, "description": "Messages a second"},
             "dedupeS": window(),
+            "adName": {"type": "string", "maxLength": 40, "description": "The sender name of advertisements (광고); empty takes it away"},
+            "optOutNumber": {"type": "string", "description": "The free number (080) for refusals (무료수신거부); empty takes it away"},
         })),
         "Account": object(&["id", "name", "suspended", "ratePerS", "dedupeS", "createdAt"], json!({
             "id": text(), "name": text(), "suspended": flag(), "ratePerS": whole(), "dedupeS": window(),
-            "createdAt": time(),
+            "adName": or_null(text()), "optOutNumber": or_null(text()), "createdAt": time(),
         })),
         "NewKey": closed(&[], json!({
             "account": text(),

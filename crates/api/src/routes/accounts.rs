@@ -1,6 +1,7 @@
 //! `/v1/accounts`: the customers of an installation.
 
-use bongsu_domain::AccountId;
+use bongsu_domain::{AccountId, Code};
+use bongsu_send::Scope;
 use bongsu_store::accounts::{self, AccountPatch, DEDUPE_MAX_S, RATE_MAX};
 
 use crate::call::Call;
@@ -28,23 +29,41 @@ pub async fn list_accounts(mut call: Call) -> Result<Reply, Problem> {
     Ok(Reply::json(200, &view::Page { items: rows.iter().map(view::Account::new).collect(), next_cursor: next }))
 }
 
-/// Reads an account.
+/// Reads an account: any as an operator, else one's own.
 pub async fn find_account(call: Call) -> Result<Reply, Problem> {
-    let row = accounts::get(call.app.service.store(), call.id()?).await?;
+    let row = accounts::get(call.app.service.store(), own(&call)?).await?;
     Ok(Reply::json(200, &view::Account::new(&row)))
 }
 
-/// Renames, suspends or limits an account, or sets its window against equal messages.
+/// The account of the path, if the caller may name it.
+fn own(call: &Call) -> Result<AccountId, Problem> {
+    let id = call.id()?;
+    match call.caller()?.scope {
+        Scope::Account(own) if own != id => Err(Problem::not_found()),
+        _ => Ok(id),
+    }
+}
+
+/// Renames, suspends or limits an account, or sets its window against equal messages or what it says of itself in
+/// advertisements; an account's own keys set the last alone.
 pub async fn update_account(call: Call) -> Result<Reply, Problem> {
     let patch = call.fields(|fields| {
         Some(AccountPatch {
+            ad_name: fields.text("adName").map(str::to_owned),
+            opt_out: fields.text("optOutNumber").map(str::to_owned),
             name: fields.text("name").map(str::to_owned),
             suspended: fields.flag("suspended"),
             rate_per_s: fields.whole("ratePerS", 1, i64::from(RATE_MAX)).and_then(|rate| u32::try_from(rate).ok()),
             dedupe_s: window(fields),
         })
     })?;
-    let row = accounts::patch(call.app.service.store(), call.id()?, patch).await?;
+    let id = own(&call)?;
+    let is_operators =
+        patch.name.is_some() || patch.suspended.is_some() || patch.rate_per_s.is_some() || patch.dedupe_s.is_some();
+    if is_operators && call.caller()?.scope != Scope::Operator {
+        return Err(Problem::new(Code::Forbidden, "an account's own key sets adName and optOutNumber only"));
+    }
+    let row = accounts::patch(call.app.service.store(), id, patch).await?;
     Ok(Reply::json(200, &view::Account::new(&row)))
 }
 

@@ -1,6 +1,6 @@
 //! `/v1/messages`: accept, read, list, cancel.
 
-use bongsu_domain::{Channel, Code, Lane, MessageId, Status, phone};
+use bongsu_domain::{Channel, Code, Lane, MessageId, Status, Timestamp, phone};
 use bongsu_send::{Batch, ListQuery};
 
 use crate::call::Call;
@@ -59,6 +59,24 @@ pub async fn find_message(call: Call) -> Result<Reply, Problem> {
 pub async fn cancel_message(call: Call) -> Result<Reply, Problem> {
     let message = call.app.service.cancel(call.scope()?, call.id::<MessageId>()?).await?;
     Ok(Reply::json(200, &view::Message::new(&message, call.sees_numbers()?)))
+}
+
+/// Has a scheduled message leave at another time.
+pub async fn reschedule_message(call: Call) -> Result<Reply, Problem> {
+    let at = read_time(&call)?;
+    let message = call.app.service.reschedule(call.scope()?, call.id::<MessageId>()?, at).await?;
+    Ok(Reply::json(200, &view::Message::new(&message, call.sees_numbers()?)))
+}
+
+/// The body of a reschedule.
+pub fn read_time(call: &Call) -> Result<Timestamp, Problem> {
+    call.fields(|fields| {
+        let at = send::send_at(fields);
+        if at.is_none() && fields.node("sendAt").is_none() {
+            fields.wrong("sendAt", Code::BadRequest, "is required");
+        }
+        at
+    })
 }
 
 /// Lists messages.

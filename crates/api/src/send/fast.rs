@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bongsu_domain::{ChannelChoice, Lane};
+use bongsu_domain::{ChannelChoice, Lane, Timestamp};
 use bongsu_send::Draft;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -79,6 +79,10 @@ struct Row<'a> {
     labels: Option<Pairs<'a>>,
     #[serde(default)]
     expires_in: Option<Wait>,
+    #[serde(borrow, default)]
+    send_at: Option<Text<'a>>,
+    #[serde(default)]
+    ad: Option<bool>,
 }
 
 impl Row<'_> {
@@ -98,6 +102,8 @@ impl Row<'_> {
             bill_code: owned(self.bill_code),
             labels: pairs(self.labels),
             expires_in: self.expires_in.map(|wait| wait.0),
+            send_at: self.send_at.map(|time| Timestamp::parse_rfc3339(&time.0).ok_or(())).transpose().ok()?,
+            ad: self.ad,
         })
     }
 }

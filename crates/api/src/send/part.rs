@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bongsu_domain::{ChannelChoice, Lane};
+use bongsu_domain::{ChannelChoice, Lane, Timestamp};
 use bongsu_send::Draft;
 
 /// Pairs of a free map, in the order they were written.
@@ -23,6 +23,8 @@ pub struct Part {
     pub bill_code: Option<String>,
     pub labels: Option<Pairs>,
     pub expires_in: Option<Duration>,
+    pub send_at: Option<Timestamp>,
+    pub ad: Option<bool>,
 }
 
 impl Part {
@@ -38,6 +40,9 @@ impl Part {
         let (Some(to), Some(from), Some(text)) = (to, from, text) else {
             return Err(given.into_iter().filter(|(_, given)| !given).map(|(name, _)| name).collect());
         };
+        let ad = self.ad.or(defaults.ad);
+        // What is an advertisement and names no lane goes on that of advertisements.
+        let lane = if ad == Some(true) { Lane::Ad } else { lane };
         Ok(Draft {
             channel: self.channel.or(defaults.channel).unwrap_or(ChannelChoice::Auto),
             lane: self.lane.or(defaults.lane).unwrap_or(lane),
@@ -50,6 +55,8 @@ impl Part {
             bill_code: self.bill_code.or_else(|| defaults.bill_code.clone()),
             labels: merged(self.labels, defaults.labels.as_ref()),
             expires_in: self.expires_in.or(defaults.expires_in),
+            send_at: self.send_at.or(defaults.send_at),
+            ad,
         })
     }
 }

@@ -50,6 +50,28 @@ fn a_full_message_keeps_every_field() {
 }
 
 #[test]
+fn a_time_to_leave_has_an_offset() {
+    let at = |text: &str| message(&with("sendAt", json!(text))).expect("a message").send_at;
+    let nine = at("2026-11-20T09:00:00+09:00");
+    assert!(nine.is_some());
+    assert_eq!((at("2026-11-20T00:00:00Z"), at("2026-11-19T19:00:00.000-05:00")), (nine, nine));
+    assert_eq!(message(&good()).expect("a message").send_at, None);
+}
+
+#[test]
+fn what_is_an_advertisement_goes_on_its_lane() {
+    let read = |ad: Value, lane: Value| {
+        let mut body = with("ad", ad);
+        body["lane"] = lane;
+        message(&body).map(|draft| (draft.lane, draft.ad)).expect("a message")
+    };
+    assert_eq!(read(json!(true), json!(null)), (Lane::Ad, Some(true)));
+    assert_eq!(read(json!(true), json!("bulk")), (Lane::Bulk, Some(true)), "the rules refuse it");
+    assert_eq!(read(json!(false), json!(null)), (Lane::Realtime, Some(false)));
+    assert_eq!(read(json!(null), json!("ad")), (Lane::Ad, None));
+}
+
+#[test]
 fn rows_override_the_defaults() {
     let body = json!({
         "defaults": {
@@ -175,12 +197,16 @@ fn malformed_messages() -> Vec<(String, u16, &'static str, Code)> {
     }
     table.push((with("variables", json!({"a": 1})).to_string(), 422, "variables.a", Code::BadRequest));
     table.push((with("labels", json!({"k": null})).to_string(), 422, "labels.k", Code::BadRequest));
+    for time in ["2026-11-20T09:00:00", "2026-11-20", "09:00", "2026-13-20T09:00:00Z", ""] {
+        table.push((with("sendAt", json!(time)).to_string(), 422, "sendAt", Code::BadRequest));
+    }
+    for (field, value) in [("sendAt", json!(1)), ("ad", json!("true")), ("ad", json!(1))] {
+        table.push((with(field, value).to_string(), 422, field, Code::BadRequest));
+    }
     for word in ["alimtalk", "mms", "rcs", "email", "push"] {
         table.push((with("channel", json!(word)).to_string(), 422, "channel", Code::FeatureNotEnabled));
     }
     for (field, value) in [
-        ("sendAt", json!("2026-11-20T09:00:00+09:00")),
-        ("ad", json!(true)),
         ("dedupeWindow", json!(60)),
         ("maxCost", json!(30_000)),
         ("fallback", json!([])),
@@ -219,7 +245,7 @@ fn malformed_batches_are_refused_with_field_and_code() {
         (json!({"messages": [row], "mode": 1}), "mode", Code::BadRequest),
         (json!({"messages": [row], "defaults": []}), "defaults", Code::BadRequest),
         (json!({"messages": [row], "defaults": {"lane": "x"}}), "defaults.lane", Code::BadRequest),
-        (json!({"messages": [row], "defaults": {"sendAt": "x"}}), "defaults.sendAt", Code::FeatureNotEnabled),
+        (json!({"messages": [row], "defaults": {"maxCost": 1}}), "defaults.maxCost", Code::FeatureNotEnabled),
         (json!({"messages": [row], "defaults": {"x": 1}}), "defaults.x", Code::BadRequest),
         (json!({"messages": [row], "allowDuplicates": true}), "allowDuplicates", Code::FeatureNotEnabled),
         (json!({"rows": [row]}), "rows", Code::BadRequest),

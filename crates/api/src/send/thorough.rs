@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bongsu_domain::{ChannelChoice, Code, Lane, channel::is_known_channel_name};
+use bongsu_domain::{ChannelChoice, Code, Lane, Timestamp, channel::is_known_channel_name};
 use bongsu_send::{Draft, Finding};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
@@ -15,8 +15,8 @@ use crate::problem::Problem;
 use crate::tree::{self, Node, Unreadable};
 
 /// Fields of send bodies that later versions will know. To ignore them would send what was not meant.
-const LATER: [&str; 9] =
-    ["sendAt", "ad", "dedupeWindow", "maxCost", "fallback", "template", "attachments", "webhook", "allowDuplicates"];
+const LATER: [&str; 7] =
+    ["dedupeWindow", "maxCost", "fallback", "template", "attachments", "webhook", "allowDuplicates"];
 
 /// A row: the message, or what is wrong with it.
 pub type RowRead = Result<Draft, Vec<Finding>>;
@@ -156,6 +156,8 @@ fn part(node: &Node<'_>, place: Place<'_>, found: &mut Vec<Finding>) -> Part {
         bill_code: fields.text("billCode").map(str::to_owned),
         labels: fields.members("labels", "a string", string).map(pairs),
         expires_in: expires_in(&mut fields),
+        send_at: send_at(&mut fields),
+        ad: fields.flag("ad"),
     };
     for name in LATER {
         fields.later(name);
@@ -181,6 +183,15 @@ fn lane(fields: &mut Fields<'_, '_, '_>) -> Option<Lane> {
         fields.wrong("lane", Code::BadRequest, "must be auth, realtime, bulk or ad");
     }
     lane
+}
+
+/// `sendAt`, as far as its form goes.
+pub fn send_at(fields: &mut Fields<'_, '_, '_>) -> Option<Timestamp> {
+    let time = Timestamp::parse_rfc3339(fields.text("sendAt")?);
+    if time.is_none() {
+        fields.wrong("sendAt", Code::BadRequest, "must be RFC 3339 with an offset, such as 2026-03-02T09:00:00+09:00");
+    }
+    time
 }
 
 fn expires_in(fields: &mut Fields<'_, '_, '_>) -> Option<std::time::Duration> {

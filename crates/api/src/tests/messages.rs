@@ -72,7 +72,7 @@ async fn a_batch_tells_each_row() {
         "messages": [
             {"to": "010-1234-5678", "variables": {"name": "가"}},
             {"to": "12", "variables": {"name": "나"}},
-            {"to": "010-1234-5679", "variables": {"name": "다"}, "sendAt": "2027-01-01T00:00:00+09:00"},
+            {"to": "010-1234-5679", "variables": {"name": "다"}, "sendAt": "2020-01-01T00:00:00+09:00"},
             {"to": "010-1234-5680", "variables": {"name": "라"}},
         ],
     });

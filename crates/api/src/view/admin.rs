@@ -23,6 +23,8 @@ pub struct Account<'a> {
     suspended: bool,
     rate_per_s: u32,
     dedupe_s: u32,
+    ad_name: Option<&'a str>,
+    opt_out_number: Option<&'a str>,
     created_at: Time,
 }
 
@@ -35,6 +37,8 @@ impl<'a> Account<'a> {
             suspended: row.suspended,
             rate_per_s: row.rate_per_s,
             dedupe_s: row.dedupe_s,
+            ad_name: row.ads.name.as_deref(),
+            opt_out_number: row.ads.opt_out.as_deref(),
             created_at: Time(row.created),
         }
     }

@@ -33,6 +33,9 @@ pub struct Message<'a> {
     labels: BTreeMap<&'a str, &'a str>,
     attempts: Vec<Attempt<'a>>,
     accepted_at: Time,
+    send_at: Option<Time>,
+    hold_reason: Option<&'static str>,
+    held_until: Option<Time>,
     final_at: Option<Time>,
     retry_at: Option<Time>,
 }
@@ -98,6 +101,9 @@ impl<'a> Message<'a> {
             labels: message.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
             attempts: message.attempts.iter().map(|attempt| Attempt::new(attempt, channel)).collect(),
             accepted_at: Time(message.accepted_at),
+            send_at: message.send_at.map(Time),
+            hold_reason: message.held.map(|held| held.reason),
+            held_until: message.held.map(|held| Time(held.until)),
             final_at: message.final_at.map(Time),
             retry_at: message.retry_at.map(Time),
         }
@@ -216,6 +222,8 @@ mod tests {
             accepted_at: time,
             final_at: Some(time),
             retry_at: None,
+            send_at: None,
+            held: None,
         }
     }
 

@@ -41,7 +41,7 @@ fn hours_may_be_fewer_than_the_laws_and_never_more() {
         ("08:00", Err(BadHours)),
         ("", Err(BadHours)),
     ] {
-        assert_eq!(Hours::parse(text), read, "{text:?}");
+        assert_eq!(text.parse::<Hours>(), read, "{text:?}");
     }
 }
 
@@ -66,7 +66,7 @@ fn a_life_is_counted_in_open_hours() {
 
 #[test]
 fn whatever_is_counted_ends_in_open_hours_or_on_their_edge() {
-    let hours = Hours::parse("09:10-20:50").expect("hours");
+    let hours: Hours = "09:10-20:50".parse().expect("hours");
     let mut seed = 7_u64;
     for _ in 0..2_000 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

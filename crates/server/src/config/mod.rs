@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use bongsu_domain::{Code, FailoverPolicy, Network, PhoneNumber, phone};
+use bongsu_domain::{Code, FailoverPolicy, Hours, Network, PhoneNumber, phone};
 
 pub use document::document;
 pub use engines::{Blobs, Bus, Cache, Log, Queue, Queues, Store, Timeline, place_of};
@@ -187,6 +187,8 @@ pub struct Send {
     pub idempotency_wait: Duration,
     /// The number that Bongsu's own messages come from (verification codes).
     pub own_number: PhoneNumber,
+    /// When advertisements may leave.
+    pub ad_hours: Hours,
 }
 
 /// What happens after a failed attempt: a preset, and what the operator changed of it.
@@ -478,6 +480,12 @@ impl FromStr for SenderNumber {
 }
 
 fn send(r: &mut Reader) -> Send {
+    let ad_hours = r.parsed::<Hours>(
+        "send.ad_hours",
+        "08:00-21:00",
+        "text like \"08:00-20:50\", within 08:00 and 21:00",
+        "When advertisements may leave, in Seoul: the law's hours or fewer. The same for all processes.",
+    );
     let own_number = r.parsed::<SenderNumber>(
         "send.own_number",
         OWN_NUMBER,
@@ -494,6 +502,7 @@ fn send(r: &mut Reader) -> Send {
     );
     Send {
         own_number: own_number.map_or_else(fallback, |number| number.0),
+        ad_hours: ad_hours.unwrap_or_default(),
         retention_days: (retention_days > 0).then_some(retention_days),
         spill_receipts_after: r.millis(
             "send.spill_receipts_after_ms",

@@ -66,7 +66,7 @@ impl Store {
             .await
     }
 
-    /// Accept times of the oldest waiting message of each lane.
+    /// Since when the oldest waiting message of each lane could leave.
     ///
     /// # Errors
     /// As for [`Store::read`].
@@ -80,6 +80,14 @@ impl Store {
     /// As for [`Store::read`].
     pub async fn due(&self, now: Timestamp, part: claims::Part, limit: u32) -> Result<Vec<Due>, Error> {
         self.inner.hot.read(move |reader| claims::due(&reader.live, now.millis(), part, limit)).await
+    }
+
+    /// Puts off what is still due, to a later moment.
+    ///
+    /// # Errors
+    /// As for [`Store::write`].
+    pub async fn postpone(&self, due: Vec<Due>, at: Timestamp) -> Result<(), Error> {
+        self.write_as(false, move |tx| claims::postpone(tx.live, &due, at.millis())).await
     }
 
     /// Rows of a run with their texts.
