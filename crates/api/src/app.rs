@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bongsu_domain::{Clock, Network};
+use bongsu_domain::{Clock, Network, TraceId, id};
 use bongsu_engine::bus::Bus;
 use bongsu_engine::cache::Cache;
 use bongsu_send::Service;
@@ -63,7 +63,6 @@ pub struct App {
     pub(crate) bodies: Arc<Semaphore>,
     /// Room for small bodies, in KiB.
     pub(crate) small_bodies: Arc<Semaphore>,
-    request_prefix: String,
     request_number: AtomicU64,
     /// Built once: the document cannot change while the program runs.
     pub(crate) openapi: Vec<u8>,
@@ -88,18 +87,18 @@ impl App {
             bus,
             small_bodies: Arc::new(Semaphore::new(kibibytes(config.bodies_bytes_max / SMALL_SHARE).max(64) as usize)),
             bodies: Arc::new(Semaphore::new(kibibytes(config.bodies_bytes_max.max(config.body_bytes_max)) as usize)),
-            // Two processes that started in different microseconds never give the same request id.
-            request_prefix: format!("req-{:x}", clock.now().micros()),
-            request_number: AtomicU64::new(0),
+            // Processes that started in different microseconds begin at different places of the millisecond.
+            request_number: AtomicU64::new((clock.now().micros() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20),
             clock,
             config,
             openapi,
         })
     }
 
-    /// An id for a request that came without one.
+    /// An id for a request that came without one; it tells the time, so what the request did is found without an index.
     pub(crate) fn request_id(&self) -> String {
-        format!("{}-{:x}", self.request_prefix, self.request_number.fetch_add(1, Ordering::Relaxed))
+        let within = self.request_number.fetch_add(1, Ordering::Relaxed) & ((1 << id::TIME_SHIFT) - 1);
+        TraceId(id::first_id_at(self.clock.now()) | within as i64).to_string()
     }
 }
 

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use bongsu_domain::rate::Quota;
 use bongsu_domain::{AccountId, Code, KeyId};
 use bongsu_engine::cache::Limit;
-use bongsu_send::{Idempotency, Reach, Scope, Sending};
+use bongsu_send::{Idempotency, Reach, Scope, Sending, Service};
 use bongsu_store::keys::{KeyKind, KeyRow, KeyScope, Scopes};
 use bytes::Bytes;
 use http::HeaderValue;
@@ -44,6 +44,8 @@ impl From<&KeyRow> for Caller {
 /// One call.
 pub struct Call {
     pub app: Arc<App>,
+    /// `X-Request-Id` of the answer.
+    pub request_id: Arc<str>,
     /// Absent on public routes only.
     pub caller: Option<Caller>,
     /// The parameter of the path.
@@ -55,6 +57,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// The send room on behalf of this call: what it accepts keeps the request id.
+    pub fn service(&self) -> Service {
+        self.app.service.on_behalf(self.request_id.clone())
+    }
+
     /// The caller.
     ///
     /// # Errors

@@ -178,6 +178,7 @@ async fn serve(
         }
         let call = Call {
             app: app.clone(),
+            request_id: request_id.clone(),
             caller: caller.as_ref().map(|(caller, _)| *caller),
             parameter: parameter.to_owned(),
             query,

@@ -14,6 +14,8 @@ const NODE_BITS: u32 = 10;
 const MILLIS_SHIFT: u32 = SEQUENCE_BITS + NODE_BITS;
 const MILLIS_MAX: i64 = (1 << 41) - 1;
 
+/// The bits of an id below its milliseconds: node and sequence.
+pub const TIME_SHIFT: u32 = MILLIS_SHIFT;
 /// The most ids of one [`IdGen::block`]: all sequence numbers of a millisecond.
 pub const BLOCK_MAX: u32 = 1 << SEQUENCE_BITS;
 /// The largest node number.
@@ -81,6 +83,8 @@ id_types! {
     EntryId "led"
     /// An event: its position.
     EventId "evt"
+    /// An HTTP request that came without an id of its own.
+    TraceId "req"
 }
 
 /// The Unix milliseconds of an id.

@@ -27,7 +27,7 @@ pub use channel::{Channel, ChannelChoice};
 pub use code::{Action, Billing, Code};
 pub use hours::Hours;
 pub use id::{
-    AccountId, ClockBehind, EntryId, EventId, GroupId, IdGen, KeyId, MessageId, RelayId, RequestId, SenderId,
+    AccountId, ClockBehind, EntryId, EventId, GroupId, IdGen, KeyId, MessageId, RelayId, RequestId, SenderId, TraceId,
 };
 pub use lane::Lane;
 pub use net::Network;

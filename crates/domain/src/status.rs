@@ -130,6 +130,15 @@ pub enum OriginStatus {
 }
 
 impl OriginStatus {
+    /// All four.
+    pub const ALL: [OriginStatus; 4] =
+        [OriginStatus::Pending, OriginStatus::Success, OriginStatus::Resend, OriginStatus::Fail];
+
+    /// The word of the origin's screen as a value.
+    pub fn parse(word: &str) -> Option<OriginStatus> {
+        OriginStatus::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
     /// The word used outside.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use bongsu_domain::{
 use bongsu_store::accept::{
     BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Slice, Stage, accepted_at,
 };
-use bongsu_store::{HashPurpose, Kind, Vault};
+use bongsu_store::{HashPurpose, Kind, Vault, index};
 use futures_util::future::join_all;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
@@ -63,7 +63,7 @@ impl Service {
         let (lane, channel) = (prepared.lane, prepared.channel);
         let held = Held::at(lane, terms.hours, prepared.send_at.unwrap_or(terms.now));
         let body = Box::new(move |id| (202, answer::single(id, &prepared, price, held)));
-        let done = self.shared.store.accept_one(account, lane, message, key, body).await;
+        let done = self.shared.store.accept_traced(account, lane, message, key, self.trace.clone(), body).await;
         match done.map_err(store_refusal)? {
             Ok((_, body)) => {
                 self.shared.metrics.accepted(channel, lane, 1);
@@ -153,6 +153,7 @@ impl Service {
             amount: plan.amount(),
             key: sending.key.map_or(0, |key| key.0),
             idempotency: key.map(|key| (key, 202, body.clone())),
+            trace: self.trace.clone(),
         };
         let done = self.shared.store.commit_batch(commit).await;
         match done {
@@ -345,6 +346,8 @@ impl Service {
             client_ref: prepared.draft.client_ref.as_deref().map(|r| hash(HashPurpose::ClientRef, r)),
             dedupe: None,
             key: 0,
+            sender: self.settings.sender_key(vault, account, &prepared.from),
+            tags: index::tags(account, prepared.draft.bill_code.as_deref(), &prepared.draft.labels),
         }
     }
 
@@ -395,6 +398,8 @@ pub(crate) fn empty() -> NewMessage {
         client_ref: None,
         dedupe: None,
         key: 0,
+        sender: 0,
+        tags: Vec::new(),
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Flight {
     pub claimed: i64,
     /// Written at, Unix milliseconds.
     pub submitted: i64,
+    /// Answered by the relay at, Unix milliseconds, 0 while it is not.
+    pub answered: i64,
     /// The claim that holds it, 0 when the store found it again.
     pub claim: i64,
     /// Plain keyed hash of the recipient.
@@ -275,6 +277,7 @@ mod tests {
             since: 0,
             claimed: 0,
             submitted: id,
+            answered: 0,
             claim,
             recipient: 77,
             parts: vec![Part { relay_id: relay_id.into(), code: None }],

@@ -154,6 +154,7 @@ fn flight(shared: &Shared, ready: &Ready, claim: i64, attempt: u8, booking: Book
         since: bongsu_domain::id::id_millis(row.id),
         claimed: now.millis(),
         submitted: 0,
+        answered: 0,
         claim,
         recipient,
         parts: Vec::new(),

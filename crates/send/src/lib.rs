@@ -20,6 +20,7 @@ mod pipeline;
 mod plan;
 mod prepare;
 mod reach;
+mod reading;
 mod receipts;
 mod relays;
 mod schedule;

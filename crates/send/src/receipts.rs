@@ -440,6 +440,7 @@ fn revived(row: &MessageRow, relay: u8, recipient: i64) -> Flight {
         since: bongsu_domain::id::id_millis(row.id),
         claimed: row.attempt.claimed.unwrap_or(0),
         submitted: row.attempt.submitted.unwrap_or(0),
+        answered: row.attempt.answered.unwrap_or(0),
         claim: 0,
         recipient,
         parts: row.attempt.relay_id.as_deref().map_or_else(Vec::<Part>::new, flights::parse_lines),

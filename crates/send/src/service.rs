@@ -4,20 +4,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bongsu_domain::id::first_id_at;
 use bongsu_domain::{AccountId, Channel, Code, Lane, MessageId, Timestamp};
 use bongsu_relay::Health;
-use bongsu_store::index::KeyKind;
-use bongsu_store::query::Filter;
-use bongsu_store::{HashPurpose, Kind, Store};
+use bongsu_store::{Kind, Store};
 use tokio::sync::{Semaphore, watch};
 
-use crate::accept::{search_hash, store_refusal};
+use crate::accept::store_refusal;
 use crate::dispatch::Shared;
 use crate::gate::Gate;
 use crate::pipeline::{self, Tasks};
 use crate::settings::Settings;
-use crate::types::{Held, ListQuery, MessageView, Page, ParkedView, Refusal, Scope, UnknownView};
+use crate::types::{Held, MessageView, Page, ParkedView, Refusal, Scope, UnknownView};
 use crate::views;
 
 /// Batches that are read and prepared at once; others wait as the bytes they came as.
@@ -33,6 +30,8 @@ pub struct Service {
     pub(crate) gate: Arc<Gate>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) batches: Arc<Semaphore>,
+    /// Id of the HTTP request that it works for.
+    pub(crate) trace: Option<Arc<str>>,
     tasks: Arc<Mutex<Option<Tasks>>>,
     failed: watch::Receiver<Option<&'static str>>,
 }
@@ -44,6 +43,7 @@ impl Service {
             gate: Arc::default(),
             settings: Arc::default(),
             batches: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
+            trace: None,
             tasks: Arc::new(Mutex::new(Some(tasks))),
             failed,
         }
@@ -70,6 +70,11 @@ impl Service {
         }
     }
 
+    /// The same, on behalf of an HTTP request: its id is kept with what it accepts, and named where something goes wrong.
+    pub fn on_behalf(&self, request_id: Arc<str>) -> Self {
+        Self { trace: Some(request_id), ..self.clone() }
+    }
+
     /// The store, for the routes that only read and write settings.
     pub fn store(&self) -> &Store {
         &self.shared.store
@@ -85,74 +90,9 @@ impl Service {
         Ok(views::message(found, self.shared.store.vault(), &self.shared.relays, self.ads_held()))
     }
 
-    /// Messages, newest first.
-    ///
-    /// # Errors
-    /// `BadRequest` for a cursor that is none, or a recipient search without an account.
-    pub async fn list(&self, scope: Scope, query: ListQuery) -> Result<Page<MessageView>, Refusal> {
-        let Some(filter) = self.filter(scope, &query)? else {
-            return Ok(Page { items: Vec::new(), next_cursor: None });
-        };
-        let page = self.shared.store.page(filter).await.map_err(store_refusal)?;
-        let (vault, held) = (self.shared.store.vault(), self.ads_held());
-        let mut items = Vec::with_capacity(page.rows.len());
-        for found in page.rows {
-            let view = views::message(found, vault, &self.shared.relays, held);
-            let wanted = query.recipient.is_none_or(|number| Some(number) == view.to)
-                && query.recipient_last4.as_deref().is_none_or(|last4| view.to.is_some_and(|to| to.last4() == last4));
-            if wanted {
-                items.push(view);
-            }
-        }
-        Ok(Page { items, next_cursor: page.next.map(|id| MessageId(id).to_string()) })
-    }
-
     /// What holds advertisements at this moment.
-    fn ads_held(&self) -> Option<Held> {
+    pub(crate) fn ads_held(&self) -> Option<Held> {
         Held::at(Lane::Ad, self.shared.config.ad_hours, self.shared.clock.now())
-    }
-
-    /// The store's filter; none when nothing can match.
-    fn filter(&self, scope: Scope, query: &ListQuery) -> Result<Option<Filter>, Refusal> {
-        let account = account_of(scope);
-        let vault = self.shared.store.vault();
-        let within = |text: &str, purpose| match account {
-            Some(account) => Ok(search_hash(vault, purpose, account, text)),
-            None => Err(Refusal::new(Code::BadRequest, "name the account to search by recipient or clientRef")),
-        };
-        let recipient = query.recipient.map(|number| within(number.national(), HashPurpose::Recipient)).transpose()?;
-        let last4 = query.recipient_last4.as_deref().map(|text| within(text, HashPurpose::LastFour)).transpose()?;
-        let key = recipient.map(|key| (KeyKind::Recipient, key)).or_else(|| last4.map(|key| (KeyKind::LastFour, key)));
-        let cursor = match &query.cursor {
-            Some(text) => Some(
-                text.parse::<MessageId>()
-                    .map_err(|_| Refusal::new(Code::BadRequest, "cursor: not a cursor of this list"))?
-                    .0,
-            ),
-            None => None,
-        };
-        let relay = match &query.relay {
-            Some(name) => match self.shared.relays.number(name) {
-                Some(no) => Some(no),
-                None => return Ok(None),
-            },
-            None => None,
-        };
-        let until = query.until.map_or(i64::MAX, |until| first_id_at(until).saturating_sub(1));
-        Ok(Some(Filter {
-            account,
-            key,
-            client_ref: query.client_ref.as_deref().map(|text| within(text, HashPurpose::ClientRef)).transpose()?,
-            from: query.since.map_or(0, first_id_at),
-            to: cursor.map_or(until, |cursor| cursor.min(until)),
-            status: query.status,
-            channel: query.channel,
-            relay,
-            lane: query.lane,
-            request: query.batch.map(|batch| batch.0),
-            ads_held: self.ads_held().is_some(),
-            limit: query.limit.clamp(1, 500) as usize,
-        }))
     }
 
     /// Cancels a message that has not left.

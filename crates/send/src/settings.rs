@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bongsu_domain::{AccountId, Channel, PhoneNumber, Price, ad};
 use bongsu_store::prices::PriceTable;
-use bongsu_store::{Error, Store, accounts, prices, senders, team};
+use bongsu_store::{Error, Store, Vault, accounts, index, prices, senders, team};
 
 /// Sender numbers that are remembered, and accounts.
 const SENDERS_MAX: usize = 100_000;
@@ -19,6 +19,9 @@ pub struct Known {
     /// What it says of itself in advertisements.
     pub ads: ad::Sender,
 }
+
+/// The last sender number with its keyed hash: the next message mostly has the same.
+type LastSender = Option<(PhoneNumber, i64)>;
 
 #[derive(Default)]
 struct Kept {
@@ -33,6 +36,7 @@ struct Kept {
 #[derive(Default)]
 pub struct Settings {
     kept: Mutex<Kept>,
+    last: Mutex<LastSender>,
 }
 
 impl Settings {
@@ -66,13 +70,30 @@ impl Settings {
     /// Those of the store.
     pub async fn may_send_from(&self, store: &Store, account: AccountId, number: &PhoneNumber) -> Result<bool, Error> {
         let generation = store.generation();
-        let hash = senders::number_hash(store.vault(), number);
+        let hash = self.number_hash(store.vault(), number);
         if let Some(known) = self.kept(generation).senders.get(&(account, hash)) {
             return Ok(*known);
         }
         let active = store.read(move |reader| senders::active_number(&reader.live, account, hash)).await?;
         self.kept(generation).senders.insert((account, hash), active);
         Ok(active)
+    }
+
+    /// What messages of a sender number are found by.
+    pub fn sender_key(&self, vault: &Vault, account: AccountId, number: &PhoneNumber) -> i64 {
+        index::sender_key(account, self.number_hash(vault, number))
+    }
+
+    fn number_hash(&self, vault: &Vault, number: &PhoneNumber) -> i64 {
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match *last {
+            Some((known, hash)) if known == *number => hash,
+            _ => {
+                let hash = senders::number_hash(vault, number);
+                *last = Some((*number, hash));
+                hash
+            }
+        }
     }
 
     /// What there is to know of an account.

@@ -225,6 +225,9 @@ impl Settler {
                 let Some(flight) = flights.get_mut(id, attempt) else { return };
                 self.shared.unsettled.fetch_sub(1, Ordering::AcqRel);
                 flight.submitted = written_at.millis();
+                if parts.iter().any(|part| !matches!(part, PartAnswer::Unknown)) {
+                    flight.answered = answered_at.millis();
+                }
                 self.shared.metrics.submitted(flight, written_at);
                 self.answered(flights, round, id, attempt, &parts, answered_at, now);
                 self.health(relay, &parts, now);
@@ -566,6 +569,7 @@ pub(crate) fn attempt_of(
         status,
         claimed: flight.claimed,
         submitted: (flight.submitted > 0).then_some(flight.submitted),
+        answered: (flight.answered > 0).then_some(flight.answered),
         result,
     }
 }

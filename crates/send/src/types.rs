@@ -262,16 +262,30 @@ pub struct PartView {
 /// What to list. All filters combine.
 #[derive(Debug, Clone, Default)]
 pub struct ListQuery {
+    /// The message itself.
+    pub id: Option<MessageId>,
     /// Recipient in full.
     pub recipient: Option<bongsu_domain::PhoneNumber>,
     /// Its last four digits.
     pub recipient_last4: Option<String>,
+    /// Sender number.
+    pub sender: Option<bongsu_domain::PhoneNumber>,
+    /// A label: its name, and its value when that counts.
+    pub label: Option<(String, Option<String>)>,
+    /// Department code.
+    pub bill_code: Option<String>,
+    /// What the text or the title of a batch or group has in it.
+    pub text: Option<String>,
     /// Accepted at or after.
     pub since: Option<Timestamp>,
     /// Accepted before.
     pub until: Option<Timestamp>,
     /// Status.
     pub status: Option<Status>,
+    /// The origin's word.
+    pub origin_status: Option<bongsu_domain::OriginStatus>,
+    /// Result code.
+    pub code: Option<Code>,
     /// Channel.
     pub channel: Option<bongsu_domain::Channel>,
     /// Relay name.

@@ -34,20 +34,7 @@ pub async fn of_store(store: &Store) -> Result<(Totals, Vec<Line>), Error> {
     let mut lines = Vec::new();
     let mut to = i64::MAX;
     loop {
-        let filter = Filter {
-            account: None,
-            key: None,
-            client_ref: None,
-            from: 0,
-            to,
-            status: None,
-            channel: None,
-            relay: None,
-            lane: None,
-            request: None,
-            ads_held: false,
-            limit: PAGE_ROWS,
-        };
+        let filter = Filter { to, limit: PAGE_ROWS, ..Filter::default() };
         let page = store.page(filter).await?;
         for found in &page.rows {
             lines.push(line_of_store(store, found, &unknown)?);

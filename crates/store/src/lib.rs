@@ -32,6 +32,7 @@ mod readers;
 pub mod recovery;
 pub mod relays;
 pub mod rows;
+mod search;
 pub mod senders;
 pub mod settings;
 mod store;

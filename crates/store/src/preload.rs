@@ -116,6 +116,7 @@ impl History<'_> {
                 first,
                 last,
                 key: 0,
+                trace: None,
             },
         )
     }
@@ -141,7 +142,7 @@ impl History<'_> {
         self.messages
             .prepare_cached(
                 "UPDATE messages SET status = ?, code = 2, attempt = 1, relay = 0, relay_id = ?, outcome = 3, t_claim = 20, t_submit = 30,
-                   t_result = 400 WHERE id = ?",
+                   t_answer = 31, t_result = 400 WHERE id = ?",
             )?
             .execute((Status::Delivered as u8, relay_id.as_str(), id))?;
         let raw =
@@ -184,5 +185,7 @@ pub fn message(recipient: i64, last4: i64, sealed: Vec<u8>) -> NewMessage {
         client_ref: None,
         dedupe: None,
         key: 0,
+        sender: 0,
+        tags: Vec::new(),
     }
 }

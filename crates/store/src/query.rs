@@ -1,29 +1,26 @@
-//! Listing messages: by recipient or own id through keys, else along the runs of an account, newest first.
+//! Messages as they are found: what to look for, what a view needs, what is read to be sent.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bongsu_domain::id::id_day;
-use bongsu_domain::{AccountId, Channel, Lane, Status};
+use bongsu_domain::{AccountId, Channel, Code, Lane, OriginStatus, Status};
 
 use crate::claims;
-use crate::db::{Db, OptionalExtension};
+use crate::db::Db;
 use crate::error::Error;
-use crate::index::{Index, KeyKind};
+use crate::index::KeyKind;
 use crate::readers::Reader;
 use crate::rows::{self, AttemptRow, MessageRow, Run};
-
-/// Rows one page looks at; a filter that matches fewer gives a short page with a cursor.
-const SCAN_MAX: usize = 20_000;
-/// Candidates of a key look-up.
-const CANDIDATES_MAX: usize = 5_000;
 
 /// What to look for. All filters combine.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Whose messages; absent for the operator.
     pub account: Option<AccountId>,
-    /// Keyed hash by kind.
+    /// The message itself.
+    pub id: Option<i64>,
+    /// Hash by kind: what narrows the search. `check` says whether a message really has what was hashed.
     pub key: Option<(KeyKind, i64)>,
     /// Keyed hash of account and client reference.
     pub client_ref: Option<i64>,
@@ -33,18 +30,62 @@ pub struct Filter {
     pub to: i64,
     /// Status.
     pub status: Option<Status>,
+    /// The origin's word for status and number of tries.
+    pub origin_status: Option<OriginStatus>,
+    /// Result code.
+    pub code: Option<Code>,
     /// Channel.
     pub channel: Option<Channel>,
     /// Number of the relay of the current attempt.
     pub relay: Option<u8>,
     /// Lane.
     pub lane: Option<Lane>,
-    /// Batch.
+    /// Batch or group.
     pub request: Option<i64>,
     /// Advertisements may not leave now: those that wait are held.
     pub ads_held: bool,
+    /// A search in texts and titles of batches and groups.
+    pub text: Option<TextCheck>,
+    /// Whether a row has what only its sealed or extra part tells.
+    pub check: Option<Check<MessageRow>>,
     /// Rows wanted.
     pub limit: usize,
+}
+
+/// A question about something that only the caller can read.
+pub struct Check<T: ?Sized>(Arc<dyn Fn(&T) -> bool + Send + Sync>);
+
+impl<T: ?Sized> Check<T> {
+    /// Asks by a function.
+    pub fn new(asks: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(asks))
+    }
+
+    /// The answer.
+    pub fn holds(&self, of: &T) -> bool {
+        (self.0)(of)
+    }
+}
+
+/// A search in texts: of what batches and groups store once for several messages, and of titles.
+#[derive(Debug, Clone)]
+pub struct TextCheck {
+    /// Whether a sealed text has it.
+    pub text: Check<[u8]>,
+    /// Whether the title of a message has it.
+    pub title: Check<MessageRow>,
+}
+
+impl<T: ?Sized> Clone for Check<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: ?Sized> std::fmt::Debug for Check<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Check")
+    }
 }
 
 /// A message with everything a view needs.
@@ -78,7 +119,7 @@ pub(crate) fn one(reader: &mut Reader, account: Option<AccountId>, id: i64) -> R
     complete(reader, row, &run).map(Some)
 }
 
-fn complete(reader: &mut Reader, mut row: MessageRow, run: &Run) -> Result<Found, Error> {
+pub(crate) fn complete(reader: &mut Reader, mut row: MessageRow, run: &Run) -> Result<Found, Error> {
     let mut due = None;
     if row.status == Status::Queued && row.id - run.first < i64::from(run.next) {
         due = reader
@@ -99,163 +140,12 @@ fn complete(reader: &mut Reader, mut row: MessageRow, run: &Run) -> Result<Found
     Ok(Found { row, earlier, due, send_at: run.send_at })
 }
 
-/// Where search keys are.
-pub(crate) enum Search {
-    /// In files of their own.
-    Index(Arc<Index>),
-    /// In an index of the message tables.
-    #[cfg(feature = "mysql")]
-    Tables,
-}
-
-/// A page of messages.
-pub(crate) fn page(reader: &mut Reader, search: &Search, filter: &Filter) -> Result<FoundPage, Error> {
-    if let Some(key) = filter.client_ref {
-        let id: Option<i64> = reader
-            .live
-            .prepare_cached("SELECT id FROM client_refs WHERE `key` = ?")?
-            .query_row([key], |row| row.get(0))
-            .optional()?;
-        return by_ids(reader, filter, id.into_iter().collect());
-    }
-    if let Some((kind, key)) = filter.key {
-        let (from, to) = (filter.from.max(0), filter.to);
-        let ids = match search {
-            Search::Index(index) => index.find(kind, key, from, to, CANDIDATES_MAX)?,
-            #[cfg(feature = "mysql")]
-            Search::Tables => crate::my::search(&reader.live, kind, key, from, to, CANDIDATES_MAX)?,
-        };
-        return by_ids(reader, filter, ids);
-    }
-    along_runs(reader, filter)
-}
-
-fn by_ids(reader: &mut Reader, filter: &Filter, ids: Vec<i64>) -> Result<FoundPage, Error> {
-    let mut page = FoundPage::default();
-    let whole = ids.len() < CANDIDATES_MAX;
-    let mut last = None;
-    for id in ids {
-        if page.rows.len() == filter.limit {
-            page.next = Some(id);
-            return Ok(page);
-        }
-        last = Some(id);
-        if let Some((row, run)) = reader.message(id)?
-            && matches(filter, &row)
-        {
-            let found = held(filter, complete(reader, row, &run)?);
-            if filter.status.is_none_or(|status| status == found.row.status) {
-                page.rows.push(found);
-            }
-        }
-    }
-    page.next = last.filter(|_| !whole).map(|id| id - 1);
-    Ok(page)
-}
-
-fn along_runs(reader: &mut Reader, filter: &Filter) -> Result<FoundPage, Error> {
-    let (mut from, mut to) = (filter.from, filter.to);
-    if let Some(request) = filter.request {
-        let range = reader
-            .live
-            .prepare_cached("SELECT first_id, last_id FROM requests WHERE id = ? AND (? = 0 OR account = ?)")?
-            .query_row((request, account_of(filter), account_of(filter)), |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let Some((first, last)): Option<(i64, i64)> = range else { return Ok(FoundPage::default()) };
-        (from, to) = (from.max(first), to.min(last));
-    }
-    let mut page = FoundPage::default();
-    let mut scanned = 0;
-    while page.rows.len() < filter.limit {
-        if scanned >= SCAN_MAX {
-            page.next = Some(to);
-            return Ok(page);
-        }
-        let Some(run) = run_below(reader, filter, to)? else { return Ok(page) };
-        if run.last() < from {
-            return Ok(page);
-        }
-        let (low, high) = (run.first.max(from), run.last().min(to));
-        scanned += (high - low + 1).max(1) as usize;
-        if filter.request.is_none_or(|request| request == run.request)
-            && filter.lane.is_none_or(|lane| lane == run.lane)
-            && let Some(next) = take_rows(reader, filter, &run, low, high, &mut page)?
-        {
-            page.next = Some(next);
-            return Ok(page);
-        }
-        to = run.first - 1;
-    }
-    page.next = Some(to).filter(|to| *to >= from);
-    Ok(page)
-}
-
-fn account_of(filter: &Filter) -> i64 {
-    filter.account.map_or(0, |a| a.0)
-}
-
-fn run_below(reader: &Reader, filter: &Filter, to: i64) -> Result<Option<Run>, Error> {
-    let run = match filter.account {
-        Some(account) => reader
-            .live
-            .prepare_cached(&format!(
-                "SELECT {} FROM runs WHERE account = ? AND first <= ? ORDER BY first DESC LIMIT 1",
-                rows::RUN_COLUMNS
-            ))?
-            .query_row((account.0, to), rows::read_run)
-            .optional()?,
-        None => reader
-            .live
-            .prepare_cached(&format!(
-                "SELECT {} FROM runs WHERE first <= ? ORDER BY first DESC LIMIT 1",
-                rows::RUN_COLUMNS
-            ))?
-            .query_row([to], rows::read_run)
-            .optional()?,
-    };
-    Ok(run)
-}
-
-/// Adds matching rows of a run, newest first; the id to go on with when the page is full.
-fn take_rows(
-    reader: &mut Reader,
-    filter: &Filter,
-    run: &Run,
-    low: i64,
-    high: i64,
-    page: &mut FoundPage,
-) -> Result<Option<i64>, Error> {
-    let Some(day) = reader.day(id_day(run.first))? else { return Ok(None) };
-    let rows = rows::in_range(day, low, high)?;
-    for row in rows.into_iter().rev() {
-        if page.rows.len() == filter.limit {
-            return Ok(Some(row.id));
-        }
-        if matches(filter, &row) {
-            let found = held(filter, complete(reader, row, run)?);
-            if filter.status.is_none_or(|status| status == found.row.status) {
-                page.rows.push(found);
-            }
-        }
-    }
-    Ok(None)
-}
-
 /// An advertisement that waits is held while none may leave.
-fn held(filter: &Filter, mut found: Found) -> Found {
+pub(crate) fn held(filter: &Filter, mut found: Found) -> Found {
     if filter.ads_held && found.row.lane == Lane::Ad && found.row.status == Status::Queued {
         found.row.status = Status::Held;
     }
     found
-}
-
-fn matches(filter: &Filter, row: &MessageRow) -> bool {
-    filter.account.is_none_or(|a| a == row.account)
-        && (filter.from..=filter.to).contains(&row.id)
-        && filter.channel.is_none_or(|c| c == row.channel)
-        && filter.lane.is_none_or(|l| l == row.lane)
-        && filter.relay.is_none_or(|r| row.attempt.relay == Some(r))
-        && filter.request.is_none_or(|r| r == row.request)
 }
 
 /// Messages to be sent: rows with the texts they refer to.

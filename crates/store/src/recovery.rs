@@ -72,6 +72,7 @@ fn settle_message(
             status: Status::Sending,
             claimed: now,
             submitted: None,
+            answered: None,
             result: None,
         }));
         unknown(policy, lane, left, row, now, todo);

@@ -69,6 +69,8 @@ pub struct AttemptRow {
     pub claimed: Option<i64>,
     /// Written.
     pub submitted: Option<i64>,
+    /// Answered by the relay.
+    pub answered: Option<i64>,
     /// Result.
     pub result: Option<i64>,
 }
@@ -109,7 +111,7 @@ pub struct MessageRow {
 }
 
 pub(crate) const COLUMNS: &str = "id, account, request, lane, channel, unit, price, expires, recipient, content, sealed, extra, status, code, \
-     late, attempt, relay, relay_id, outcome, t_claim, t_submit, t_result";
+     late, attempt, relay, relay_id, outcome, t_claim, t_submit, t_answer, t_result";
 
 pub(crate) fn read(row: &SqlRow<'_>) -> Result<MessageRow, Error> {
     let id: i64 = row.get(0)?;
@@ -139,7 +141,8 @@ pub(crate) fn read(row: &SqlRow<'_>) -> Result<MessageRow, Error> {
             code: row.get(13)?,
             claimed: time(19)?,
             submitted: time(20)?,
-            result: time(21)?,
+            answered: time(21)?,
+            result: time(22)?,
         },
     })
 }
@@ -167,7 +170,7 @@ pub(crate) fn in_range(day: &Db, from: i64, to: i64) -> Result<Vec<MessageRow>, 
 pub(crate) fn earlier_attempts(day: &Db, id: i64) -> Result<Vec<AttemptRow>, Error> {
     let accepted = id_millis(id);
     let mut statement = day.prepare_cached(
-        "SELECT attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_result FROM attempts WHERE id = ? ORDER BY attempt",
+        "SELECT attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_answer, t_result FROM attempts WHERE id = ? ORDER BY attempt",
     )?;
     let mut rows = statement.query([id])?;
     let mut found = Vec::new();
@@ -181,7 +184,8 @@ pub(crate) fn earlier_attempts(day: &Db, id: i64) -> Result<Vec<AttemptRow>, Err
             code: row.get(4)?,
             claimed: time(5)?,
             submitted: time(6)?,
-            result: time(7)?,
+            answered: time(7)?,
+            result: time(8)?,
         });
     }
     Ok(found)

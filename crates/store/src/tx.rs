@@ -4,15 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::db::Db;
+use crate::db::dialect::{Kind::Int, Many};
 use crate::error::{Error, Kind};
 use crate::facts::{self, News};
 use crate::files::{self, Layout};
-use crate::index::{Index, Keys};
+use crate::index::{Index, Keys, bucket_of};
 use crate::migrate;
 use crate::rows::Run;
 use crate::wal::Wal;
 use crate::wallet;
 use bongsu_domain::{AccountId, Day, IdGen, Timestamp, Unit};
+
+static TAGS: Many = Many::new(
+    "INSERT OR IGNORE INTO tags (tag, bucket) VALUES {(v_tag, v_bucket)}",
+    &[("v_tag", Int), ("v_bucket", Int)],
+);
 
 /// Day files that stay open for writing; more than two only around midnight and for late receipts.
 const DAYS_OPEN_MAX: usize = 8;
@@ -233,11 +239,16 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Search keys of new messages. Tables have an index of their own.
-    pub(crate) fn searchable(&mut self, day: Day, keys: impl IntoIterator<Item = Keys>) {
+    /// Search keys of new messages. Tables have an index of their own, but for tags.
+    pub(crate) fn searchable(&mut self, day: Day, keys: impl IntoIterator<Item = Keys>) -> Result<(), Error> {
         if let History::Files(days) = &mut self.history {
             days.index.add(day, keys);
+            return Ok(());
         }
+        let tags: std::collections::BTreeSet<(i64, i64)> =
+            keys.into_iter().flat_map(|keys| keys.tags.into_iter().map(move |tag| (tag, bucket_of(keys.id)))).collect();
+        self.live.many(&TAGS, tags.into_iter().map(|(tag, bucket)| [tag, bucket]))?;
+        Ok(())
     }
 
     /// Nothing of a day is needed any more.

@@ -20,6 +20,20 @@ pub fn query(name: &str) -> (Value, &'static str) {
         "cursor" => (text(), "`nextCursor` of the page before"),
         "recipient" => (text(), "Recipient in full, in any usual form"),
         "recipientLast4" => (json!({"type": "string", "pattern": "^[0-9]{4}$"}), "Last four digits of the recipient"),
+        "messageId" => (text(), "The message itself, if the other filters let it through"),
+        "sender" => (text(), "Sender number, in any usual form"),
+        "label" => (text(), "Name of a label, or `name=value`"),
+        "billCode" => (text(), "Department code"),
+        "q" => (
+            json!({"type": "string", "minLength": 2, "maxLength": 100}),
+            "Part of a text that a batch or group has for several messages, or of a title; never of what fills a text in, of \
+             single messages or of the lane auth. At most 31 days, the last ones when nothing is said",
+        ),
+        "originStatus" => {
+            (json!({"enum": ["PENDING", "SUCCESS", "RESEND", "FAIL"]}), "The word of the origin's screen")
+        }
+        "code" => (json!({"type": "string", "pattern": "^UM[0-9]{4}$"}), "Result code"),
+        "type" => (json!({"enum": ["sms", "lms"]}), "Type; the same as the channel where a channel has one type"),
         "since" => (time(), "Accepted at or after"),
         "until" => (time(), "Accepted before"),
         "status" => (status(), "Status"),

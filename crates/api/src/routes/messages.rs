@@ -1,6 +1,6 @@
 //! `/v1/messages`: accept, read, list, cancel.
 
-use bongsu_domain::{Channel, Code, Lane, MessageId, Status, Timestamp, phone};
+use bongsu_domain::{Channel, Code, Lane, MessageId, OriginStatus, Status, Timestamp, phone};
 use bongsu_send::{Batch, ListQuery};
 
 use crate::call::Call;
@@ -17,7 +17,7 @@ pub async fn send_message(call: Call) -> Result<Reply, Problem> {
     let idempotency = call.idempotency("POST /v1/messages")?;
     let draft = send::read_message(&call.body)?;
     let quota = call.count_messages(1).await?;
-    let answer = call.app.service.send_one(sending, draft, idempotency).await?;
+    let answer = call.service().send_one(sending, draft, idempotency).await?;
     Ok(Reply::stored(answer).within(quota))
 }
 
@@ -36,7 +36,7 @@ pub async fn send_batch(call: Call) -> Result<Reply, Problem> {
     };
     let batch = read_batch(&call, errors_only).await?;
     let quota = call.count_messages(batch.rows.len()).await?;
-    let answer = call.app.service.send_batch(sending, batch, idempotency).await?;
+    let answer = call.service().send_batch(sending, batch, idempotency).await?;
     Ok(Reply::stored(answer).within(quota))
 }
 
@@ -90,7 +90,17 @@ pub async fn list_messages(mut call: Call) -> Result<Reply, Problem> {
 
 fn list_query(call: &mut Call) -> Result<ListQuery, Problem> {
     let query = &mut call.query;
+    let channel = query.parsed("channel", "sms or lms", Channel::parse);
+    let kind = query.parsed("type", "sms or lms", Channel::parse);
+    let batch = query.parsed("batchId", "a batch id", |text| text.parse().ok());
     let list = ListQuery {
+        id: query.parsed("messageId", "a message id", |text| text.parse().ok()),
+        sender: query.parsed("sender", "a Korean phone number", |text| phone::parse_sender(text).ok()),
+        label: query.text("label").map(label),
+        bill_code: query.text("billCode").map(str::to_owned),
+        text: query.text("q").map(str::to_owned),
+        origin_status: query.parsed("originStatus", "PENDING, SUCCESS, RESEND or FAIL", OriginStatus::parse),
+        code: query.parsed("code", "a code such as UM4001", code),
         recipient: query.parsed("recipient", "a Korean phone number", |text| phone::parse_recipient(text).ok()),
         recipient_last4: query.parsed("recipientLast4", "four digits", |text| {
             (text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.to_owned())
@@ -98,14 +108,30 @@ fn list_query(call: &mut Call) -> Result<ListQuery, Problem> {
         since: query.time("since"),
         until: query.time("until"),
         status: query.parsed("status", "a message status", Status::parse),
-        channel: query.parsed("channel", "sms or lms", Channel::parse),
+        channel: channel.or(kind),
         relay: query.text("relay").map(str::to_owned),
         lane: query.parsed("lane", "auth, realtime, bulk or ad", Lane::parse),
-        batch: query.parsed("batchId", "a batch id", |text| text.parse().ok()),
+        batch,
         client_ref: query.text("clientRef").map(str::to_owned),
         limit: query.limit(),
         cursor: query.text("cursor").map(str::to_owned),
     };
+    if channel.is_some() && kind.is_some() && channel != kind {
+        query.wrong("type", "is another one than channel");
+    }
     query.close()?;
     Ok(list)
+}
+
+/// `name`, or `name=value`.
+fn label(text: &str) -> (String, Option<String>) {
+    match text.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (text.to_owned(), None),
+    }
+}
+
+/// A code by its number, `UM4001`.
+fn code(text: &str) -> Option<Code> {
+    Code::from_number(text.strip_prefix("UM")?.parse().ok()?)
 }

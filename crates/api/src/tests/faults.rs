@@ -51,7 +51,7 @@ async fn request_ids_are_kept_or_made() {
     assert_eq!(kept.headers["x-request-id"], "order-17.a_B");
     let (first, second) = (world.send(live("a b")).await, world.send(live(&"a".repeat(65))).await);
     assert_ne!(first.headers["x-request-id"], second.headers["x-request-id"]);
-    assert!(first.headers["x-request-id"].to_str().expect("text").starts_with("req-"));
+    assert!(first.headers["x-request-id"].to_str().expect("text").starts_with("req_"));
 }
 
 #[tokio::test]
@@ -135,6 +135,7 @@ async fn a_panic_in_a_handler_is_an_internal_error() {
     let world = World::new().await;
     let call = || Call {
         app: world.app.clone(),
+        request_id: "r".into(),
         caller: None,
         parameter: String::new(),
         query: Query::default(),

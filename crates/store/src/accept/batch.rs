@@ -123,6 +123,8 @@ pub struct BatchCommit {
     pub key: i64,
     /// The key, with the answer to store under it.
     pub idempotency: Option<(IdempotencyKey, u16, Vec<u8>)>,
+    /// Id of the HTTP request.
+    pub trace: Option<std::sync::Arc<str>>,
 }
 
 /// The small transaction that makes a batch exist: key, request, runs, charge.
@@ -153,6 +155,7 @@ pub(crate) fn commit_batch(tx: &mut Tx<'_>, batch: &BatchCommit) -> Result<Resul
         first,
         last,
         key: batch.key,
+        trace: batch.trace.as_deref(),
     };
     write::insert_request(tx.live, &request)?;
     write::runs(tx, batch.request, &born)?;

@@ -3,6 +3,8 @@
 //! Every transaction writes keys first, rows then, the account's balance last, so that two of them never wait for each
 //! other in a circle and the row that all requests of an account share is held for the shortest time.
 
+use std::sync::Arc;
+
 use bongsu_domain::id::id_millis;
 use bongsu_domain::{AccountId, Channel, Lane, Timestamp, Unit};
 use tokio::sync::oneshot;
@@ -56,6 +58,10 @@ pub struct NewMessage {
     pub dedupe: Option<(i64, i64)>,
     /// The API key that a single message came with, 0 for none; a batch names it in its request.
     pub key: i64,
+    /// Hash of account and sender number ([`crate::index::sender_key`]).
+    pub sender: i64,
+    /// What else it is found by ([`crate::index::tags`]).
+    pub tags: Vec<i64>,
 }
 
 /// The key of an idempotent request, as the store knows it.
@@ -101,6 +107,8 @@ pub struct Single {
     pub(crate) lane: Lane,
     pub(crate) message: NewMessage,
     pub(crate) idempotency: Option<IdempotencyKey>,
+    /// Id of the HTTP request that it came with.
+    pub(crate) trace: Option<Arc<str>>,
     pub(crate) answer: Option<MakeAnswer>,
     /// Status of the answer.
     pub(crate) status: u16,

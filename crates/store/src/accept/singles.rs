@@ -173,14 +173,14 @@ fn write(tx: &mut Tx<'_>, singles: &[Box<Single>], known: &Known, slices: Vec<Bo
         let rows: Vec<(Slice, &[Tally])> = of_day.iter().map(|born| (born.slice, born.tallies.as_slice())).collect();
         write::slices(tx.day(id_day(of_day[0].slice.first))?, &rows, 0)?;
     }
-    let requests: Vec<Request> = accepted.iter().map(|(id, single, _)| request(*id, single)).collect();
+    let requests: Vec<Request<'_>> = accepted.iter().map(|(id, single, _)| request(*id, single)).collect();
     write::insert_requests(tx.live, &requests)?;
     write::runs(tx, 0, &slices)?;
     charge(tx, &accepted)
 }
 
 /// One request: it has the id of its message.
-fn request(id: i64, single: &Single) -> Request {
+fn request(id: i64, single: &Single) -> Request<'_> {
     Request {
         id,
         account: single.account,
@@ -192,6 +192,7 @@ fn request(id: i64, single: &Single) -> Request {
         first: id,
         last: id,
         key: single.message.key,
+        trace: single.trace.as_deref(),
     }
 }
 

@@ -14,9 +14,9 @@ use crate::tx::Tx;
 use crate::waiting::{self, Counted};
 
 static MESSAGES: Many = Many::new(
-    "INSERT INTO messages (id, account, request, lane, channel, unit, price, expires, recipient, last4, content, sealed, extra, stat,
+    "INSERT INTO messages (id, account, request, lane, channel, unit, price, expires, recipient, last4, content, sealed, extra, stat, sender,
        status, code, late, attempt) VALUES {(v_id, v_account, v_request, v_lane, v_channel, v_unit, v_price, v_expires, v_recipient,
-       v_last4, v_content, v_sealed, v_extra, v_stat, 2, 0, 0, 0)}",
+       v_last4, v_content, v_sealed, v_extra, v_stat, v_sender, 2, 0, 0, 0)}",
     &[
         ("v_id", Int),
         ("v_account", Int),
@@ -32,12 +32,13 @@ static MESSAGES: Many = Many::new(
         ("v_sealed", Blob),
         ("v_extra", Text),
         ("v_stat", Int),
+        ("v_sender", Int),
     ],
 );
 
 static REQUESTS: Many = Many::new(
-    "INSERT INTO requests (id, account, kind, rows_given, accepted, unit, amount, first_id, last_id, api_key)
-       VALUES {(v_id, v_account, v_kind, v_rows, v_accepted, v_unit, v_amount, v_first, v_last, v_key)}",
+    "INSERT INTO requests (id, account, kind, rows_given, accepted, unit, amount, first_id, last_id, api_key, trace)
+       VALUES {(v_id, v_account, v_kind, v_rows, v_accepted, v_unit, v_amount, v_first, v_last, v_key, v_trace)}",
     &[
         ("v_id", Int),
         ("v_account", Int),
@@ -49,6 +50,7 @@ static REQUESTS: Many = Many::new(
         ("v_first", Int),
         ("v_last", Int),
         ("v_key", Int),
+        ("v_trace", Text),
     ],
 );
 
@@ -80,9 +82,14 @@ pub(crate) struct Row<'a> {
 /// Writes message rows of one day with their search keys.
 pub(super) fn messages(tx: &mut Tx<'_>, day: Day, rows: &[Row<'_>]) -> Result<(), Error> {
     insert_messages(tx.day(day)?, rows)?;
-    let keys = |row: &Row<'_>| Keys { id: row.id, recipient: row.message.recipient, last4: row.message.last4 };
-    tx.searchable(day, rows.iter().map(keys));
-    Ok(())
+    let keys = |row: &Row<'_>| Keys {
+        id: row.id,
+        recipient: row.message.recipient,
+        last4: row.message.last4,
+        sender: row.message.sender,
+        tags: row.message.tags.clone(),
+    };
+    tx.searchable(day, rows.iter().map(keys))
 }
 
 /// Writes one message row, for history of benchmarks.
@@ -108,6 +115,7 @@ fn insert_messages(db: &Db, rows: &[Row<'_>]) -> Result<(), Error> {
             Value::Blob(&message.sealed),
             text_or_null(message.extra.as_deref()),
             int(message.stat),
+            int(message.sender),
         ]
     });
     db.many(&MESSAGES, binds)?;
@@ -115,7 +123,7 @@ fn insert_messages(db: &Db, rows: &[Row<'_>]) -> Result<(), Error> {
 }
 
 /// What a caller was promised.
-pub(crate) struct Request {
+pub(crate) struct Request<'a> {
     pub(crate) id: i64,
     pub(crate) account: AccountId,
     pub(crate) kind: u8,
@@ -127,16 +135,29 @@ pub(crate) struct Request {
     pub(crate) last: i64,
     /// The key that it came with, 0 for none.
     pub(crate) key: i64,
+    /// Id of the HTTP request.
+    pub(crate) trace: Option<&'a str>,
 }
 
-pub(crate) fn insert_request(live: &Db, request: &Request) -> Result<(), Error> {
+pub(crate) fn insert_request(live: &Db, request: &Request<'_>) -> Result<(), Error> {
     insert_requests(live, std::slice::from_ref(request))
 }
 
-pub(super) fn insert_requests(live: &Db, requests: &[Request]) -> Result<(), Error> {
+pub(super) fn insert_requests(live: &Db, requests: &[Request<'_>]) -> Result<(), Error> {
     let binds = requests.iter().map(|r| {
-        let (rows, accepted) = (i64::from(r.rows), i64::from(r.accepted));
-        [r.id, r.account.0, i64::from(r.kind), rows, accepted, r.unit as i64, r.amount, r.first, r.last, r.key]
+        [
+            int(r.id),
+            int(r.account.0),
+            int(r.kind),
+            int(r.rows),
+            int(r.accepted),
+            int(r.unit as u8),
+            int(r.amount),
+            int(r.first),
+            int(r.last),
+            int(r.key),
+            text_or_null(r.trace),
+        ]
     });
     live.many(&REQUESTS, binds)?;
     Ok(())

@@ -16,8 +16,8 @@ use crate::tx::Tx;
 
 /// Keeps the current attempt before a later one takes its columns.
 static ARCHIVE: Many = Many::new(
-    "INSERT OR IGNORE INTO attempts (id, attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_result)
-       SELECT id, attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_result FROM {v, }messages
+    "INSERT OR IGNORE INTO attempts (id, attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_answer, t_result)
+       SELECT id, attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_answer, t_result FROM {v, }messages
        WHERE id = v_id AND attempt > 0 AND attempt < v_attempt AND status < 10",
     &[("v_id", Int), ("v_attempt", Int)],
 );
@@ -31,21 +31,22 @@ const ATTEMPT: &[(&str, crate::db::dialect::Kind)] = &[
     ("v_code", Int),
     ("v_claim", Int),
     ("v_submit", Int),
+    ("v_answer", Int),
     ("v_result", Int),
     ("v_status", Int),
 ];
 
 static CURRENT: Many = Many::new(
     "UPDATE {v, }messages SET attempt = v_attempt, relay = v_relay, relay_id = v_relay_id, outcome = v_outcome, code = v_code,
-       t_claim = v_claim, t_submit = v_submit, t_result = v_result, status = v_status
+       t_claim = v_claim, t_submit = v_submit, t_answer = v_answer, t_result = v_result, status = v_status
        WHERE id = v_id AND attempt <= v_attempt AND status < 10",
     ATTEMPT,
 );
 
 /// The message was decided by another attempt meanwhile; this one is history all the same.
 static HISTORY: Many = Many::new(
-    "INSERT OR REPLACE INTO attempts (id, attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_result)
-       SELECT v_id, v_attempt, v_relay, v_relay_id, v_outcome, v_code, v_claim, v_submit, v_result FROM {v, }messages
+    "INSERT OR REPLACE INTO attempts (id, attempt, relay, relay_id, outcome, code, t_claim, t_submit, t_answer, t_result)
+       SELECT v_id, v_attempt, v_relay, v_relay_id, v_outcome, v_code, v_claim, v_submit, v_answer, v_result FROM {v, }messages
        WHERE id = v_id AND attempt <> v_attempt AND v_status >= 0",
     ATTEMPT,
 );
@@ -182,7 +183,7 @@ fn by_day<T>(mut items: Vec<T>, id: impl Fn(&T) -> i64) -> Vec<Vec<T>> {
     days
 }
 
-fn attempt_row(a: &Attempt) -> [Value<'_>; 10] {
+fn attempt_row(a: &Attempt) -> [Value<'_>; 11] {
     let accepted = id_millis(a.id);
     [
         int(a.id),
@@ -193,6 +194,7 @@ fn attempt_row(a: &Attempt) -> [Value<'_>; 10] {
         int(a.code.number()),
         int(a.claimed - accepted),
         int_or_null(a.submitted.map(|t| t - accepted)),
+        int_or_null(a.answered.map(|t| t - accepted)),
         int_or_null(a.result.map(|t| t - accepted)),
         int(a.status as u8),
     ]

@@ -36,6 +36,8 @@ pub struct Attempt {
     pub claimed: i64,
     /// Written.
     pub submitted: Option<i64>,
+    /// Answered by the relay.
+    pub answered: Option<i64>,
     /// Result.
     pub result: Option<i64>,
 }

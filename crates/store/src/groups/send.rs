@@ -156,6 +156,7 @@ fn promise(tx: &mut Tx<'_>, row: &GroupRow, unit: Unit, key: i64) -> Result<(), 
         first: row.first,
         last: row.last,
         key,
+        trace: None,
     };
     accept::insert_request(tx.live, &request)
 }

@@ -6,11 +6,11 @@ use bongsu_domain::{Day, Timestamp};
 use super::migrate::change;
 use crate::db::{Db, OptionalExtension};
 use crate::error::{Error, Kind};
-use crate::index::KeyKind;
+use crate::index::{KeyKind, bucket_of};
 use crate::sweep::day_range;
 
 /// Partitioned tables, each with the id its partitions are of.
-const TABLES: &[&str] = &["messages", "attempts", "receipts", "slices", "contents", "event_slices"];
+const TABLES: &[&str] = &["messages", "attempts", "receipts", "slices", "contents", "event_slices", "tags"];
 /// Days that have a partition before they begin.
 const AHEAD: usize = 3;
 /// Most partitions made at once.
@@ -59,6 +59,7 @@ pub(crate) fn keep_partitions(db: &Db, now: Timestamp) -> Result<(), Error> {
 fn oldest(db: &Db, table: &str) -> Result<Option<Day>, Error> {
     let key = match table {
         "slices" => "first",
+        "tags" => "bucket",
         "contents" => "request",
         "event_slices" => "moment",
         _ => "id",
@@ -90,7 +91,7 @@ pub(crate) fn orphan_slices(db: &Db, since: Timestamp, until: Timestamp) -> Resu
     .collect()
 }
 
-/// Ids in `[from, to]` that have the key, newest first.
+/// Ids in `[from, to]` that have the key, newest first; of a tag the buckets of ids that overlap the range.
 ///
 /// # Errors
 /// `Invalid` when the range is empty.
@@ -98,7 +99,12 @@ pub(crate) fn search(db: &Db, kind: KeyKind, key: i64, from: i64, to: i64, limit
     if from > to {
         return Err(Error::new(Kind::Invalid("since"), "the range is empty"));
     }
-    let column = if kind == KeyKind::Recipient { "recipient" } else { "last4" };
+    let (table, column, id, from) = match kind {
+        KeyKind::Recipient => ("messages", "recipient", "id", from),
+        KeyKind::LastFour => ("messages", "last4", "id", from),
+        KeyKind::Sender => ("messages", "sender", "id", from),
+        KeyKind::Tag => ("tags", "tag", "bucket", bucket_of(from)),
+    };
     let mut found = Vec::new();
     // Day by day, so that a page of new messages does not look into every partition.
     let mut days = days(db)?;
@@ -115,7 +121,7 @@ pub(crate) fn search(db: &Db, kind: KeyKind, key: i64, from: i64, to: i64, limit
         }
         let rows = db
             .prepare_cached(&format!(
-                "SELECT id FROM messages WHERE {column} = ? AND id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?"
+                "SELECT {id} FROM {table} WHERE {column} = ? AND {id} BETWEEN ? AND ? ORDER BY {id} DESC LIMIT ?"
             ))?
             .query_map((key, low, high, (limit - found.len()) as i64), |row| row.get::<i64>(0))?;
         for id in rows {

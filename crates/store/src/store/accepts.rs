@@ -1,5 +1,7 @@
 //! What callers send: single messages, batches, and the answers kept for repeats.
 
+use std::sync::Arc;
+
 use bongsu_domain::{AccountId, Lane};
 use tokio::sync::oneshot;
 
@@ -23,12 +25,29 @@ impl Store {
         idempotency: Option<IdempotencyKey>,
         answer: MakeAnswer,
     ) -> SingleReply {
+        self.accept_traced(account, lane, message, idempotency, None, answer).await
+    }
+
+    /// As [`Store::accept_one`], with the id of the HTTP request that it came with.
+    ///
+    /// # Errors
+    /// As for [`Store::accept_one`].
+    pub async fn accept_traced(
+        &self,
+        account: AccountId,
+        lane: Lane,
+        message: NewMessage,
+        idempotency: Option<IdempotencyKey>,
+        trace: Option<Arc<str>>,
+        answer: MakeAnswer,
+    ) -> SingleReply {
         let (reply, receiver) = oneshot::channel();
         let single = Single {
             account,
             lane,
             message,
             idempotency,
+            trace,
             answer: Some(answer),
             status: 202,
             reply: Some(reply),

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::lookup::{self, UnknownRow};
 use crate::query::{self, Filter, Found, FoundPage, ParkedRow};
 use crate::readers::Reader;
+use crate::search;
 
 impl Store {
     /// One message of an account (or of any) with its attempts.
@@ -17,11 +18,11 @@ impl Store {
         self.history(account, move |reader| query::one(reader, account, id)).await
     }
 
-    fn search(&self) -> query::Search {
+    fn search(&self) -> search::Search {
         match &self.inner.place {
-            Place::Files { index, .. } => query::Search::Index(index.clone()),
+            Place::Files { index, .. } => search::Search::Index(index.clone()),
             #[cfg(feature = "mysql")]
-            Place::Database { .. } => query::Search::Tables,
+            Place::Database { .. } => search::Search::Tables,
         }
     }
 
@@ -77,7 +78,7 @@ impl Store {
     pub async fn page(&self, filter: Filter) -> Result<FoundPage, Error> {
         let search = self.search();
         let account = filter.account;
-        self.history(account, move |reader| query::page(reader, &search, &filter)).await
+        self.history(account, move |reader| search::page(reader, &search, &filter)).await
     }
 
     /// Attempts that are or were unknown, newest first.

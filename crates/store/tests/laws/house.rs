@@ -298,12 +298,14 @@ pub fn sms(price: i64) -> NewMessage {
         client_ref: None,
         dedupe: None,
         key: 0,
+        sender: 0,
+        tags: Vec::new(),
     }
 }
 
 pub fn batch_commit(request: i64, account: AccountId, slices: Vec<Slice>, amount: i64) -> BatchCommit {
     let rows = slices.iter().map(|s| s.count).sum();
-    BatchCommit { request, account, rows, slices, unit: Unit::PointSms, amount, key: 0, idempotency: None }
+    BatchCommit { request, account, rows, slices, unit: Unit::PointSms, amount, key: 0, idempotency: None, trace: None }
 }
 
 pub fn key(key: i64, body: u8) -> IdempotencyKey {
@@ -334,7 +336,19 @@ pub fn attempt_as(
     let now = house.now();
     let relay_id = relay_id.map(str::to_string);
     let (submitted, result) = (relay_id.is_some().then_some(now), None);
-    Change::Attempt(Attempt { id, attempt, relay, relay_id, outcome, code, status, claimed: now, submitted, result })
+    Change::Attempt(Attempt {
+        id,
+        attempt,
+        relay,
+        relay_id,
+        outcome,
+        code,
+        status,
+        claimed: now,
+        submitted,
+        answered: submitted,
+        result,
+    })
 }
 
 pub fn delivered(house: &House, id: i64, attempt: u8) -> Change {
