@@ -21,13 +21,15 @@ pub mod status;
 pub mod text;
 pub mod time;
 pub mod variables;
+pub mod webhook;
 
 pub use breaker::{Allow, Breaker};
 pub use channel::{Channel, ChannelChoice};
 pub use code::{Action, Billing, Code};
 pub use hours::Hours;
 pub use id::{
-    AccountId, ClockBehind, EntryId, EventId, GroupId, IdGen, KeyId, MessageId, RelayId, RequestId, SenderId, TraceId,
+    AccountId, ClockBehind, DeliveryId, EntryId, EventId, GroupId, IdGen, KeyId, MessageId, RelayId, RequestId, SenderId,
+    TraceId, WebhookId,
 };
 pub use lane::Lane;
 pub use net::Network;

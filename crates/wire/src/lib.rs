@@ -3,3 +3,4 @@
 //! The room knows protocols and nothing else: no sockets, no clocks, no tasks.
 
 pub mod smpp;
+pub mod webhook;
