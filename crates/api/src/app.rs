@@ -7,6 +7,7 @@ use std::time::Duration;
 use bongsu_domain::{Clock, Network, TraceId, id};
 use bongsu_engine::bus::Bus;
 use bongsu_engine::cache::Cache;
+use bongsu_report::Client;
 use bongsu_send::Service;
 use tokio::sync::Semaphore;
 
@@ -32,6 +33,8 @@ pub struct ApiConfig {
     pub cors_origins: Vec<String>,
     /// The count of open connections: the same as in [`crate::Limits`].
     pub sockets: Sockets,
+    /// Calls webhooks that somebody tests, and says which URLs may be called.
+    pub webhooks: Client,
 }
 
 impl Default for ApiConfig {
@@ -45,6 +48,7 @@ impl Default for ApiConfig {
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             sockets: Sockets::default(),
+            webhooks: Client::default(),
         }
     }
 }

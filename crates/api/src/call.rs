@@ -50,6 +50,8 @@ pub struct Call {
     pub caller: Option<Caller>,
     /// The parameter of the path.
     pub parameter: String,
+    /// The second one, where there are two.
+    pub second: String,
     pub query: Query,
     /// The header `Idempotency-Key`.
     pub idempotency_key: Option<HeaderValue>,

@@ -181,6 +181,7 @@ async fn serve(
             request_id: request_id.clone(),
             caller: caller.as_ref().map(|(caller, _)| *caller),
             parameter: parameter.to_owned(),
+            second: route.second_parameter(parts.uri.path()).unwrap_or_default().to_owned(),
             query,
             idempotency_key: parts.headers.get("idempotency-key").cloned(),
             body,

@@ -67,7 +67,7 @@ fn operation(route: &Route) -> Value {
 
 fn parameters(route: &Route) -> Vec<Value> {
     let mut parameters = Vec::new();
-    if let Some(name) = route.parameter_name() {
+    for name in route.parameter_names() {
         parameters.push(json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
     }
     for name in route.query {
@@ -110,7 +110,7 @@ fn responses(route: &Route) -> Value {
     if !route.query.is_empty() || route.takes != Takes::Nothing {
         refuse(400, "The request cannot be read (UM1001)");
     }
-    if route.parameter_name().is_some() || route.query.contains(&"account") {
+    if route.parameter_names().next().is_some() || route.query.contains(&"account") {
         refuse(404, "There is no such thing, or it is another account's (UM1011)");
     }
     if route.changes() {

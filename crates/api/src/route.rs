@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::routes::{
     accounts, attempts, audit, audit_log, batches, distributions, health, keys, messages, parked, prices, relays,
-    senders, team_numbers, wallet,
+    senders, team_numbers, wallet, webhooks,
 };
 
 /// Who may call a route.
@@ -49,7 +49,7 @@ pub type Handler = fn(Call) -> BoxFuture<'static, Result<Reply, Problem>>;
 /// One route.
 pub struct Route {
     pub method: Method,
-    /// Path with at most one parameter in braces.
+    /// Path with at most two parameters in braces.
     pub path: &'static str,
     /// OpenAPI operation id: the handler's name.
     pub id: &'static str,
@@ -64,16 +64,23 @@ pub struct Route {
 }
 
 impl Route {
-    /// The parameter's value in a path of this route.
+    /// The first parameter's value in a path of this route.
     pub fn parameter<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let place = self.path.split('/').position(|segment| segment.starts_with('{'))?;
-        path.split('/').nth(place)
+        self.values(path).next()
     }
 
-    /// The name of the parameter.
-    pub fn parameter_name(&self) -> Option<&'static str> {
-        let start = self.path.find('{')?;
-        self.path[start + 1..].split('}').next()
+    /// The second one's.
+    pub fn second_parameter<'p>(&self, path: &'p str) -> Option<&'p str> {
+        self.values(path).nth(1)
+    }
+
+    fn values<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
+        self.path.split('/').zip(path.split('/')).filter(|(segment, _)| segment.starts_with('{')).map(|(_, value)| value)
+    }
+
+    /// The names of the parameters.
+    pub fn parameter_names(&self) -> impl Iterator<Item = &'static str> {
+        self.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
     }
 
     /// Whether a call of it is kept in the audit log: it changes something, and is not one of those that messages come with,
@@ -189,6 +196,18 @@ pub static ROUTES: &[Route] = {
         route!(GET "/v1/keys/{id}" keys::find_key, Scope(Manage), &[], Nothing, 200 Some("Key"), "Read an API key"),
         route!(PATCH "/v1/keys/{id}" keys::update_key, Scope(Manage), &[], Json("KeyPatch"), 200 Some("Key"), "Switch an API key on or off, rename it, or limit where it is used from"),
         route!(DELETE "/v1/keys/{id}" keys::revoke_key, Scope(Manage), &[], Nothing, 204 None, "Revoke an API key"),
+
+        route!(POST "/v1/webhooks" webhooks::create_webhook, Scope(Manage), OF_ACCOUNT, Json("NewWebhook"), 201 Some("SecretWebhook"), "Create a webhook; its secret is shown once"),
+        route!(GET "/v1/webhooks" webhooks::list_webhooks, Scope(Manage), PAGE_OF_ACCOUNT, Nothing, 200 Some("WebhookPage"), "List webhooks"),
+        route!(GET "/v1/webhooks/{id}" webhooks::find_webhook, Scope(Manage), &[], Nothing, 200 Some("Webhook"), "Read a webhook"),
+        route!(PATCH "/v1/webhooks/{id}" webhooks::update_webhook, Scope(Manage), &[], Json("WebhookPatch"), 200 Some("Webhook"), "Change a webhook"),
+        route!(DELETE "/v1/webhooks/{id}" webhooks::delete_webhook, Scope(Manage), &[], Nothing, 204 None, "Delete a webhook with what waits for it"),
+        route!(POST "/v1/webhooks/{id}/rotate" webhooks::rotate_webhook, Scope(Manage), &[], Json("RotateWebhook"), 200 Some("SecretWebhook"), "Give a webhook a new secret; the old one signs beside it for a while"),
+        route!(POST "/v1/webhooks/{id}/enable" webhooks::enable_webhook, Scope(Manage), &[], Nothing, 200 Some("Webhook"), "Call a webhook again, whatever stopped it"),
+        route!(POST "/v1/webhooks/{id}/test" webhooks::test_webhook, Scope(Manage), &[], Nothing, 200 Some("WebhookTrial"), "Call a webhook once and tell how that went"),
+        route!(POST "/v1/webhooks/{id}/replay" webhooks::replay_webhook, Scope(Manage), &[], Json("ReplayWebhook"), 202 None, "Tell a webhook everything again since a time"),
+        route!(GET "/v1/webhooks/{id}/deliveries" webhooks::list_deliveries, Scope(Manage), &["deliveryStatus", "limit", "cursor"], Nothing, 200 Some("DeliveryPage"), "List what a webhook was told, newest first"),
+        route!(POST "/v1/webhooks/{id}/deliveries/{delivery}/replay" webhooks::replay_delivery, Scope(Manage), &[], Nothing, 202 Some("Delivery"), "Tell one delivery again"),
 
         route!(GET "/v1/attempts" attempts::list_attempts, Scope(Read), &["account", "outcome", "limit", "cursor"], Nothing, 200 Some("UnknownPage"), "List attempts whose result is unknown"),
         route!(GET "/v1/parked" parked::list_parked, Operator, PAGE, Nothing, 200 Some("ParkedPage"), "List messages that could not be processed"),

@@ -15,3 +15,4 @@ pub mod relays;
 pub mod senders;
 pub mod team_numbers;
 pub mod wallet;
+pub mod webhooks;

@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod batch;
 mod message;
+mod webhook;
 
 use std::fmt::Display;
 
@@ -17,6 +18,7 @@ pub use admin::{
 };
 pub use batch::{CanceledBatch, MovedBatch};
 pub use message::{Message, Parked, Unknown};
+pub use webhook::{Delivery, SecretWebhook, Trial, Webhook};
 
 /// One page of a list.
 #[derive(Debug, Serialize)]

@@ -79,8 +79,6 @@ id_types! {
     SenderId "snd"
     /// A relay (중계사).
     RelayId "rly"
-    /// Something that happened to a message; its number is its position among all of them.
-    EventId "evt"
     /// An endpoint of a customer that is told what became of messages.
     WebhookId "whk"
     /// A delivery to such an endpoint.

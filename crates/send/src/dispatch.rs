@@ -127,7 +127,12 @@ pub struct Shared {
     pub nudged: AtomicBool,
     /// Who is told what this process accepted.
     pub told: std::sync::OnceLock<Tell>,
+    /// What is added to the page of metrics.
+    pub more_metrics: std::sync::OnceLock<MoreMetrics>,
 }
+
+/// Adds to the page of metrics.
+pub type MoreMetrics = Box<dyn Fn(&mut String) + Send + Sync>;
 
 /// Is told the lanes in which something was accepted.
 pub type Tell = Box<dyn Fn(&[Lane]) + Send + Sync>;

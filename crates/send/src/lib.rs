@@ -6,6 +6,7 @@
 mod accept;
 mod answer;
 mod booking;
+mod brief;
 mod config;
 mod dispatch;
 mod flights;
@@ -35,6 +36,7 @@ mod types;
 mod views;
 
 pub use accept::search_hash;
+pub use brief::Brief;
 pub use config::SendConfig;
 pub use pipeline::start;
 pub use prepare::check;

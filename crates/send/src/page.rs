@@ -18,6 +18,9 @@ impl Service {
         self.relays_page(&mut out);
         self.store_page(&mut out);
         self.backlog_page(&mut out).await;
+        if let Some(write) = self.shared.more_metrics.get() {
+            write(&mut out);
+        }
         out
     }
 

@@ -76,6 +76,7 @@ pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> R
         owner,
         nudged: AtomicBool::new(false),
         told: Default::default(),
+        more_metrics: Default::default(),
     });
     publish_runs(&shared);
     if !shared.territory.is_shared() {

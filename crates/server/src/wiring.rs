@@ -12,6 +12,7 @@ use bongsu_domain::{Clock, Secret};
 use bongsu_engine::bus::{self, BusConfig};
 use bongsu_engine::cache::{self, CacheConfig};
 use bongsu_engine::{OpenError, RedisConfig};
+use bongsu_report::{Client, ClientConfig, Policy, Reports, Setup};
 use bongsu_send::{SendConfig, Service};
 use bongsu_store::{Store, keys};
 use tokio::net::TcpListener;
@@ -35,6 +36,7 @@ pub struct Running {
     is_shared: bool,
     service: Service,
     neighbours: Neighbours,
+    reports: Option<Reports>,
     door: Option<Door>,
     probe: Option<Door>,
 }
@@ -74,15 +76,22 @@ impl Running {
         let service =
             bongsu_send::start(store.clone(), send_config(config, &*clock), clock.clone()).await.map_err(fault)?;
         let neighbours = Neighbours::watch(&service, &engines, has(Role::Dispatch));
+        let caller = caller(config)?;
+        let reports = if has(Role::Report) {
+            let setup = Setup { service: service.clone(), client: caller.clone(), clock: clock.clone() };
+            Some(Reports::start(setup).map_err(fault)?)
+        } else {
+            None
+        };
         let open = |listener, router: fn(&Arc<App>) -> Router| {
-            open_door(config, listener, router, service.clone(), &engines, clock.clone())
+            open_door((config, caller.clone()), listener, router, service.clone(), &engines, clock.clone())
         };
         let door = listener.map(|listener| open(listener, bongsu_api::router)).transpose()?;
         let probe = probe.map(|listener| open(listener, bongsu_api::probes)).transpose()?;
         if let Some(probe) = &probe {
             tracing::info!(address = %probe.address, "health and metrics");
         }
-        Ok(Self { store, is_shared: is_shared(config), service, neighbours, door, probe })
+        Ok(Self { store, is_shared: is_shared(config), service, neighbours, reports, door, probe })
     }
 
     /// Where the API listens; nowhere without the role `api`.
@@ -103,6 +112,12 @@ impl Running {
     /// Completes when the process has to stop because a part died, a file could not be synced, or others took over what it
     /// held of a shared database.
     pub async fn failed(&self) -> Failure {
+        let reports_ended = async {
+            match &self.reports {
+                Some(reports) => reports.failed().await,
+                None => std::future::pending().await,
+            }
+        };
         let door_ended = async {
             match &self.door {
                 Some(door) => door.stop.closed().await,
@@ -113,6 +128,9 @@ impl Running {
             why = self.store.failed() => self.store_failed(&why),
             why = self.service.failed() => {
                 Failure::fault(format!("a part of the pipeline died ({why}); start again, nothing accepted is lost"))
+            }
+            () = reports_ended => {
+                Failure::fault("telling webhooks died; start again, nothing accepted is lost")
             }
             () = door_ended => Failure::fault("the HTTP side died; start again, nothing accepted is lost"),
         }
@@ -133,6 +151,11 @@ impl Running {
         let until = Instant::now() + within;
         if let Some(door) = self.door {
             door.close(until).await;
+        }
+        if let Some(reports) = self.reports
+            && timeout_at(until, reports.stop()).await.is_err()
+        {
+            tracing::warn!("calls to webhooks did not end in time; they are repeated");
         }
         if timeout_at(until, self.service.stop()).await.is_err() {
             tracing::warn!("relays did not drain in time and are cut; the next start settles what was under way");
@@ -238,8 +261,24 @@ fn open_engines(config: &Config, clock: &Arc<dyn Clock>) -> Result<Engines, Fail
     })
 }
 
+/// Who calls webhooks.
+fn caller(config: &Config) -> Result<Client, Failure> {
+    let read = |path: &std::path::PathBuf| {
+        std::fs::read_to_string(path).map_err(|error| {
+            let sentence = format!("cannot read {}: {error}; name the file in webhooks.ca_file", path.display());
+            Failure::configuration(sentence, Vec::new())
+        })
+    };
+    let ca_pem = config.webhooks.ca_file.as_ref().map(read).transpose()?;
+    let policy = Policy { allow_loopback: config.webhooks.allow_loopback };
+    if policy.allow_loopback {
+        tracing::warn!("webhooks.allow_loopback is for tests: webhooks may lead to this machine");
+    }
+    Ok(Client::new(ClientConfig { policy, ca_pem }))
+}
+
 fn open_door(
-    config: &Config,
+    (config, webhooks): (&Config, Client),
     listener: TcpListener,
     router: fn(&Arc<App>) -> Router,
     service: Service,
@@ -263,6 +302,7 @@ fn open_door(
             trusted_proxies: config.http.trusted_proxies.clone(),
             cors_origins: config.http.cors_origins.clone(),
             sockets: sockets.clone(),
+            webhooks,
         },
     );
     let limits = bongsu_api::Limits {

@@ -43,6 +43,7 @@ pub mod vault;
 pub mod waiting;
 mod wal;
 pub mod wallet;
+pub mod webhooks;
 mod writer;
 
 pub use error::{Error, Kind};

@@ -119,6 +119,21 @@ pub(crate) fn one(reader: &mut Reader, account: Option<AccountId>, id: i64) -> R
     complete(reader, row, &run).map(Some)
 }
 
+/// Rows of an account's messages by id.
+pub(crate) fn rows_of(reader: &mut Reader, account: AccountId, ids: &[i64]) -> Result<Vec<MessageRow>, Error> {
+    let mut by_day: std::collections::BTreeMap<_, Vec<i64>> = Default::default();
+    for id in ids {
+        by_day.entry(id_day(*id)).or_default().push(*id);
+    }
+    let mut found = Vec::with_capacity(ids.len());
+    for (day, ids) in by_day {
+        let Some(day) = reader.day(day)? else { continue };
+        found.extend(day.select_in(&format!("SELECT {} FROM messages WHERE id", rows::COLUMNS), &ids, "", rows::read)?);
+    }
+    found.retain(|row| row.account == account);
+    Ok(found)
+}
+
 pub(crate) fn complete(reader: &mut Reader, mut row: MessageRow, run: &Run) -> Result<Found, Error> {
     let mut due = None;
     if row.status == Status::Queued && row.id - run.first < i64::from(run.next) {

@@ -6,14 +6,15 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// A package and the packages of this workspace that it may depend on.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("bongsu-domain", &[]),
     ("bongsu-wire", &["bongsu-domain"]),
     ("bongsu-store", &["bongsu-domain"]),
     ("bongsu-engine", &["bongsu-domain"]),
     ("bongsu-relay", &["bongsu-domain", "bongsu-wire"]),
     ("bongsu-send", &["bongsu-domain", "bongsu-store", "bongsu-engine", "bongsu-relay"]),
-    ("bongsu-api", &["bongsu-domain", "bongsu-store", "bongsu-engine", "bongsu-send"]),
+    ("bongsu-report", &["bongsu-domain", "bongsu-wire", "bongsu-store", "bongsu-send"]),
+    ("bongsu-api", &["bongsu-domain", "bongsu-store", "bongsu-engine", "bongsu-send", "bongsu-report"]),
     ("bongsu-sim", &["bongsu-domain", "bongsu-wire"]),
     (
         "bongsu",
@@ -23,6 +24,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "bongsu-engine",
             "bongsu-relay",
             "bongsu-send",
+            "bongsu-report",
             "bongsu-api",
             "bongsu-sim",
             "bongsu-wire",
@@ -37,6 +39,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "bongsu-engine",
             "bongsu-relay",
             "bongsu-send",
+            "bongsu-report",
             "bongsu-api",
             "bongsu-sim",
             "bongsu",
@@ -51,6 +54,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "bongsu-engine",
             "bongsu-relay",
             "bongsu-send",
+            "bongsu-report",
             "bongsu-api",
             "bongsu-sim",
             "bongsu",

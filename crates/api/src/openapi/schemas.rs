@@ -1,9 +1,12 @@
 //! The schemas of the OpenAPI document, by name.
 
+mod webhooks;
+
 use bongsu_domain::{Lane, OriginStatus, Status, Unit};
 use bongsu_store::accounts::DEDUPE_MAX_S;
 use bongsu_store::keys::{KeyKind, KeyScope, NAME_MAX, NETWORKS_MAX, Role, Signing};
 use bongsu_store::team::TEAM_MAX;
+use bongsu_store::webhooks::DeliveryState;
 use serde_json::{Map, Value, json};
 
 use crate::fields::MEMBERS_MAX;
@@ -46,6 +49,7 @@ pub fn query(name: &str) -> (Value, &'static str) {
         "return" => (json!({"enum": ["errors"]}), "Answer only with the rows that failed"),
         "key" => (text(), "With this API key"),
         "operation" => (text(), "Of this operation, an operationId of this document"),
+        "deliveryStatus" => (json!({"enum": DeliveryState::ALL.map(DeliveryState::as_str)}), "Where deliveries stand"),
         "outcome" => (json!({"enum": ["unknown"]}), "Which attempts"),
         _ => (text(), ""),
     }
@@ -54,7 +58,7 @@ pub fn query(name: &str) -> (Value, &'static str) {
 /// Every schema.
 pub fn all() -> Value {
     let mut schemas = Map::new();
-    for group in [sending(), messages(), administration(), relays(), money(), operation()] {
+    for group in [sending(), messages(), administration(), relays(), money(), operation(), webhooks::all()] {
         let Value::Object(group) = group else { continue };
         schemas.extend(group);
     }
@@ -70,6 +74,8 @@ pub fn all() -> Value {
         ("ParkedPage", "Parked"),
         ("TeamNumbers", "TeamNumber"),
         ("AuditPage", "Audited"),
+        ("WebhookPage", "Webhook"),
+        ("DeliveryPage", "Delivery"),
     ] {
         let page_schema = object(
             &["items", "nextCursor"],

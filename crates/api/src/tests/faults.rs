@@ -134,6 +134,7 @@ async fn the_open_routes_answer_without_a_key() {
 async fn a_panic_in_a_handler_is_an_internal_error() {
     let world = World::new().await;
     let call = || Call {
+        second: String::new(),
         app: world.app.clone(),
         request_id: "r".into(),
         caller: None,

@@ -17,6 +17,7 @@ fn guarded() -> Vec<(String, String, Value)> {
             if operation.get("security").is_none() {
                 let path =
                     path.replace("{channel}", "sms").replace("{name}", "kt").replace("{id}", "msg_0000000000000");
+                let path = path.replace("{delivery}", "dlv_0000000000000");
                 operations.push((method.to_uppercase(), path, operation.clone()));
             }
         }

@@ -44,6 +44,7 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("security.key_file", "keys"),
     ("blobs.path", "blobs"),
     ("failover.wait_ms", "3000"),
+    ("webhooks.ca_file", "authorities.pem"),
 ];
 
 /// The page, in Markdown.

@@ -67,6 +67,8 @@ pub struct Config {
     pub send: Send,
     /// What happens after a failed attempt.
     pub failover: Failover,
+    /// Calls to customers.
+    pub webhooks: Webhooks,
     /// How long a graceful stop may take before what is left is cut.
     pub stop: Duration,
 }
@@ -130,6 +132,15 @@ pub struct Security {
     pub key_file: Option<PathBuf>,
     /// Days that the audit log is kept; `None` keeps all.
     pub audit_days: Option<u32>,
+}
+
+/// Calls to customers.
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    /// Loopback addresses may be called, also without TLS. For tests only.
+    pub allow_loopback: bool,
+    /// Certificates that are trusted besides the operating system's, as PEM.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// This process among those that share a database.
@@ -311,6 +322,18 @@ fn read_all(r: &mut Reader) -> Config {
         limits: limits(r),
         send: send(r),
         failover: failover(r),
+        webhooks: Webhooks {
+            allow_loopback: r.flag(
+                "webhooks.allow_loopback",
+                false,
+                "For tests only: webhooks may lead to this machine itself (127.0.0.1, ::1), also by http. In production a customer could then reach whatever listens here.",
+            ),
+            ca_file: r.parsed_or_none(
+                "webhooks.ca_file",
+                "path of a file",
+                "Certificates (PEM) that webhooks by https are trusted by, besides those of the operating system.",
+            ),
+        },
     }
 }
 

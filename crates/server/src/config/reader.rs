@@ -58,6 +58,16 @@ impl Reader {
         number.and_then(|number| T::try_from(number).ok()).unwrap_or(default)
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&mut self, path: &str, default: bool, about: &'static str) -> bool {
+        let read = |value: &toml::Value, lenient: bool| match value {
+            toml::Value::Boolean(flag) => Some(*flag),
+            toml::Value::String(text) if lenient => text.trim().parse().ok(),
+            _ => None,
+        };
+        self.value(path, "true or false", about, Some(default), read, |flag| (*flag).into()).unwrap_or(default)
+    }
+
     /// A duration, written in milliseconds.
     pub(super) fn millis(
         &mut self,

@@ -19,6 +19,7 @@ pub(crate) const STEPS: &[Step] = steps!(
     "0005_facts",
     "0006_waiting",
     "0007_groups",
+    "0008_webhooks",
     "0009_reading",
     "0010_access"
 );

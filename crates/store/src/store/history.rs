@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::lookup::{self, UnknownRow};
 use crate::query::{self, Filter, Found, FoundPage, ParkedRow};
 use crate::readers::Reader;
+use crate::rows::MessageRow;
 use crate::search;
 
 impl Store {
@@ -16,6 +17,14 @@ impl Store {
     /// As for [`Store::read`].
     pub async fn message(&self, account: Option<AccountId>, id: i64) -> Result<Option<Found>, Error> {
         self.history(account, move |reader| query::one(reader, account, id)).await
+    }
+
+    /// Messages of an account by their ids, in no order; those that are not there are left out.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn messages_by_id(&self, account: AccountId, ids: Vec<i64>) -> Result<Vec<MessageRow>, Error> {
+        self.read(move |reader| query::rows_of(reader, account, &ids)).await
     }
 
     fn search(&self) -> search::Search {

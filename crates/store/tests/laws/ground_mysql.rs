@@ -54,7 +54,7 @@ pub const TABLES: [&str; 33] = [
     "team_numbers",
 ];
 /// The others.
-pub const MORE_TABLES: [&str; 9] = [
+pub const MORE_TABLES: [&str; 12] = [
     "stat_sets",
     "submits",
     "unknown_attempts",
@@ -64,6 +64,9 @@ pub const MORE_TABLES: [&str; 9] = [
     "group_slices",
     "group_uploads",
     "send_groups",
+    "webhooks",
+    "webhook_due",
+    "webhook_deliveries",
 ];
 
 /// A database that laws of this process use one after the other: to make one takes longer than most laws.
