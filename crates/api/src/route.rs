@@ -75,7 +75,11 @@ impl Route {
     }
 
     fn values<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
-        self.path.split('/').zip(path.split('/')).filter(|(segment, _)| segment.starts_with('{')).map(|(_, value)| value)
+        self.path
+            .split('/')
+            .zip(path.split('/'))
+            .filter(|(segment, _)| segment.starts_with('{'))
+            .map(|(_, value)| value)
     }
 
     /// The names of the parameters.

@@ -28,8 +28,8 @@ pub use channel::{Channel, ChannelChoice};
 pub use code::{Action, Billing, Code};
 pub use hours::Hours;
 pub use id::{
-    AccountId, ClockBehind, DeliveryId, EntryId, EventId, GroupId, IdGen, KeyId, MessageId, RelayId, RequestId, SenderId,
-    TraceId, WebhookId,
+    AccountId, ClockBehind, DeliveryId, EntryId, EventId, GroupId, IdGen, KeyId, MessageId, RelayId, RequestId,
+    SenderId, TraceId, WebhookId,
 };
 pub use lane::Lane;
 pub use net::Network;

@@ -316,7 +316,9 @@ fn connector(ca_pem: Option<&str>) -> Option<TlsConnector> {
     let own = ca_pem.map(|pem| CertificateDer::pem_slice_iter(pem.as_bytes()).flatten());
     roots.add_parsable_certificates(own.into_iter().flatten());
     if roots.is_empty() {
-        tracing::warn!("no certificate to trust: webhooks by HTTPS fail; install the system's, or name some in webhooks.ca_file");
+        tracing::warn!(
+            "no certificate to trust: webhooks by HTTPS fail; install the system's, or name some in webhooks.ca_file"
+        );
         return None;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -127,7 +127,8 @@ impl Endpoint {
         self.tallies.clear();
         let mut in_deliveries = std::collections::BTreeSet::new();
         for stored in deliveries {
-            let messages = stored.delivery.positions.iter().filter_map(|at| Some(self.events.get(at)?.message)).collect();
+            let messages =
+                stored.delivery.positions.iter().filter_map(|at| Some(self.events.get(at)?.message)).collect();
             in_deliveries.extend(stored.delivery.positions.iter().copied());
             self.tallies.insert(stored.id, Tally { calls: stored.calls, is_batch: stored.is_batch });
             self.line.restore(stored.id, stored.delivery, messages);
@@ -318,8 +319,7 @@ impl Endpoint {
         let messages = self.shared.service.briefs(self.row.account, ids).await?;
         let numbers = all.iter().flat_map(|(_, events)| events.iter().filter_map(|event| event.relay));
         let relays = numbers.map(|no| (no, self.shared.service.relay_name(no))).collect();
-        let telling =
-            Telling { messages: &messages, relays: &relays, include_pii: self.row.settings.include_pii };
+        let telling = Telling { messages: &messages, relays: &relays, include_pii: self.row.settings.include_pii };
         let told = all.iter().map(|(id, events)| match events.as_slice() {
             [event] if !self.tallies.get(id).is_some_and(|tally| tally.is_batch) => {
                 (*id, EventId(event.position).to_string(), Bytes::from(telling.one(event)))
@@ -335,8 +335,7 @@ impl Endpoint {
         let secrets: Vec<Vec<u8>> = [Some(secret), old].into_iter().flatten().cloned().collect();
         let headers = headers(event_id, now, &secrets, self.row.settings.header.as_ref(), &body);
         let message = Message { headers, body };
-        let (shared, connections, url) =
-            (self.shared.clone(), self.connections.clone(), self.row.settings.url.clone());
+        let (shared, connections, url) = (self.shared.clone(), self.connections.clone(), self.row.settings.url.clone());
         self.under_way.spawn(async move {
             let began = Instant::now();
             let seen = shared.client.call(&url, &message, &connections).await;

@@ -7,8 +7,8 @@ mod body;
 mod client;
 mod endpoint;
 mod metrics;
-mod resolve;
 mod reports;
+mod resolve;
 mod trial;
 
 pub use body::event_type;

@@ -128,7 +128,12 @@ pub(crate) fn rows_of(reader: &mut Reader, account: AccountId, ids: &[i64]) -> R
     let mut found = Vec::with_capacity(ids.len());
     for (day, ids) in by_day {
         let Some(day) = reader.day(day)? else { continue };
-        found.extend(day.select_in(&format!("SELECT {} FROM messages WHERE id", rows::COLUMNS), &ids, "", rows::read)?);
+        found.extend(day.select_in(
+            &format!("SELECT {} FROM messages WHERE id", rows::COLUMNS),
+            &ids,
+            "",
+            rows::read,
+        )?);
     }
     found.retain(|row| row.account == account);
     Ok(found)

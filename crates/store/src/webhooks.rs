@@ -283,7 +283,10 @@ pub async fn secrets(store: &Store, scope: Option<AccountId>, id: WebhookId) -> 
         .read(move |reader| {
             must_exist(&reader.live, &vault, scope, id)?;
             let (secret, old) = read_secrets(&reader.live, &vault, id)?;
-            Ok([Some(secret), old.filter(|(_, until)| now < *until).map(|(old, _)| old)].into_iter().flatten().collect())
+            Ok([Some(secret), old.filter(|(_, until)| now < *until).map(|(old, _)| old)]
+                .into_iter()
+                .flatten()
+                .collect())
         })
         .await
 }

@@ -187,10 +187,7 @@ impl Body for Text {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.first.take().filter(|first| !first.is_empty()) {
             Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
             None if self.endless => Poll::Pending,

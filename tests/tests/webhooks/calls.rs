@@ -47,7 +47,10 @@ async fn a_call_is_signed_and_says_what_happened_without_text_and_number() {
     }
     let last = calls[2].json();
     let data = &last["data"];
-    assert_eq!((text(&data["id"]), text(&data["clientRef"]), text(&data["status"])), (id.as_str(), "order-7", "delivered"));
+    assert_eq!(
+        (text(&data["id"]), text(&data["clientRef"]), text(&data["status"])),
+        (id.as_str(), "order-7", "delivered")
+    );
     assert_eq!((text(&data["billCode"]), text(&data["labels"]["k"])), ("D1", "v"));
     assert!(text(&data["to"]).contains("****") && ["kt", "skt", "lgu"].contains(&text(&data["relay"])), "{data:#}");
     let path = format!("/v1/webhooks/{}", text(&webhook["id"]));

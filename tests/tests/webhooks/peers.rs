@@ -49,7 +49,8 @@ async fn every_call_is_believed(script: &str) {
     let body = json!({ "url": receiver.url() });
     let webhook = world.call(key, "POST", "/v1/webhooks", body).await.good(201);
     let rotate = format!("/v1/webhooks/{}/rotate", webhook["id"].as_str().expect("an id"));
-    let rows = |from: usize| (from..from + 5).map(|n| json!({ "to": recipient(n), "text": format!("봉수 {n}") })).collect();
+    let rows =
+        |from: usize| (from..from + 5).map(|n| json!({ "to": recipient(n), "text": format!("봉수 {n}") })).collect();
     world.batch(json!({}), rows(0)).await;
     until("all of the first batch is told", || async { (receiver.calls().len() >= 15).then_some(()) }).await;
     let new = world.call(key, "POST", &rotate, json!({})).await.good(200);

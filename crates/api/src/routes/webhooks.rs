@@ -10,8 +10,8 @@ use bongsu_store::facts::EventKind;
 use bongsu_store::webhooks::{
     self, BATCH_MAX, CONCURRENCY_DEFAULT, CONCURRENCY_MAX, DeliveryState, OLD_SECRET_FOR, WebhookSettings,
 };
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::header::{CONNECTION, DATE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 
 use crate::call::Call;
@@ -248,7 +248,11 @@ fn header(fields: &mut Fields<'_, '_, '_>) -> Option<Option<(String, Secret)>> {
     };
     let parsed: Option<HeaderName> = name.parse().ok().filter(|_| name.len() <= HEADER_NAME_MAX);
     if !parsed.as_ref().is_some_and(is_free) {
-        fields.wrong("staticHeader.name", Code::BadRequest, "must be the name of a header that calls do not have already");
+        fields.wrong(
+            "staticHeader.name",
+            Code::BadRequest,
+            "must be the name of a header that calls do not have already",
+        );
     }
     if value.is_empty() || value.len() > HEADER_VALUE_MAX || HeaderValue::from_str(value).is_err() {
         let detail = format!("must have 1 to {HEADER_VALUE_MAX} printable characters");
@@ -260,8 +264,18 @@ fn header(fields: &mut Fields<'_, '_, '_>) -> Option<Option<(String, Secret)>> {
 /// Whether a caller may give a header: not those that carry the call itself.
 fn is_free(name: &HeaderName) -> bool {
     let taken = [
-        HOST, CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING, CONNECTION, UPGRADE, TE, TRAILER, EXPECT,
-        DATE, USER_AGENT,
+        HOST,
+        CONTENT_TYPE,
+        CONTENT_LENGTH,
+        CONTENT_ENCODING,
+        TRANSFER_ENCODING,
+        CONNECTION,
+        UPGRADE,
+        TE,
+        TRAILER,
+        EXPECT,
+        DATE,
+        USER_AGENT,
     ];
     let hop = ["keep-alive", "proxy-connection", "proxy-authorization"];
     !taken.contains(name) && !hop.contains(&name.as_str()) && !name.as_str().starts_with("webhook-")

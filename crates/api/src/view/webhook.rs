@@ -2,7 +2,7 @@
 
 use bongsu_domain::{AccountId, DeliveryId, EventId, MessageId, WebhookId};
 use bongsu_report::secret_text;
-use bongsu_store::webhooks::{Disabled, DeliveryRow, NewSecret, WebhookRow};
+use bongsu_store::webhooks::{DeliveryRow, Disabled, NewSecret, WebhookRow};
 use serde::Serialize;
 
 use super::{Shown, Time};

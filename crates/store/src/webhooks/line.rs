@@ -231,9 +231,7 @@ pub async fn fill(
             let standing = standing(tx, me, id, version)?;
             if standing == Standing::Same {
                 put_due(tx.live, id, &events, 0)?;
-                tx.live
-                    .prepare_cached("UPDATE webhooks SET read_to = ? WHERE id = ?")?
-                    .execute((read_to, id.0))?;
+                tx.live.prepare_cached("UPDATE webhooks SET read_to = ? WHERE id = ?")?.execute((read_to, id.0))?;
             }
             Ok(standing)
         })

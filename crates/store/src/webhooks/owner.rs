@@ -80,7 +80,9 @@ pub async fn look(store: &Store, me: i64) -> Result<Vec<Owned>, Error> {
 /// # Errors
 /// Only those of the store.
 pub async fn release(store: &Store, me: i64) -> Result<(), Error> {
-    store.write_as(false, move |tx| tx.live.execute("UPDATE webhooks SET owner = 0 WHERE owner = ?", [me]).map(drop)).await
+    store
+        .write_as(false, move |tx| tx.live.execute("UPDATE webhooks SET owner = 0 WHERE owner = ?", [me]).map(drop))
+        .await
 }
 
 /// How many events wait at enabled endpoints, and when the oldest of them happened.
