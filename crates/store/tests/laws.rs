@@ -28,6 +28,8 @@ mod files;
 mod full;
 #[path = "laws/ground_files.rs"]
 mod ground;
+#[path = "laws/groups.rs"]
+mod groups;
 #[path = "laws/house.rs"]
 mod house;
 #[path = "laws/keys.rs"]

@@ -28,6 +28,8 @@ mod days;
 mod dedupe;
 #[path = "laws/ground_mysql.rs"]
 mod ground;
+#[path = "laws/groups.rs"]
+mod groups;
 #[path = "laws/house.rs"]
 mod house;
 #[path = "laws/keys.rs"]

@@ -1,0 +1,476 @@
+//! Groups: rows that are staged over many calls, sent in one small transaction, moved and canceled some at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bongsu_domain::{AccountId, Clock, Code, Hours, Lane, Status, Timestamp};
+use bongsu_store::accept::NewMessage;
+use bongsu_store::groups::{
+    Chunk, ChunkDone, ChunkRefused, Form, GroupRow, LaneRows, NewGroup, RowError, SendGroup, SendRefused, State, Step,
+};
+use bongsu_store::query::Filter;
+use bongsu_store::rows::Run;
+
+use crate::house::{House, house, key, sms};
+
+type Sent<'a> =
+    std::pin::Pin<Box<dyn Future<Output = Result<Result<GroupRow, SendRefused>, bongsu_store::Error>> + 'a>>;
+
+async fn group(house: &House, account: AccountId, approval: bool) -> i64 {
+    let new = NewGroup { account, name: Some("봄".into()), defaults: b"{}".to_vec(), approval, send_at: 0 };
+    house.store.create_group(new, None, Box::new(|_| Vec::new())).await.unwrap().unwrap().0.id
+}
+
+fn good(group: i64, account: AccountId, from: u32, messages: Vec<NewMessage>) -> Chunk {
+    let count = messages.len() as u32;
+    let rows = (from..from + count).collect();
+    let lanes = vec![LaneRows { lane: Lane::Bulk, rows, messages }];
+    let contents = Arc::new(vec!["잠긴 글".as_bytes().to_vec()]);
+    Chunk { group, account, from, count, lanes, errors: Vec::new(), contents, upload: 0 }
+}
+
+async fn add(house: &House, chunk: Chunk) -> Result<ChunkDone, ChunkRefused> {
+    house.store.stage_rows(chunk).await.unwrap()
+}
+
+/// Slices of one row each, so that few rows take many steps.
+async fn fill(house: &House, group: i64, account: AccountId, rows: u32) {
+    for row in 1..=rows {
+        add(house, good(group, account, row, vec![sms(1)])).await.unwrap();
+    }
+}
+
+async fn row(house: &House, group: i64) -> GroupRow {
+    house.store.group(None, group).await.unwrap().unwrap()
+}
+
+async fn send(house: &House, group: i64, account: AccountId, key: i64) -> Result<GroupRow, SendRefused> {
+    house.store.send_group(SendGroup { group, account, key, send_at: None, approves: false }).await.unwrap()
+}
+
+async fn step(house: &House, group: i64, step: Step) -> bool {
+    house.store.group_step(group, step, Hours::default()).await.unwrap()
+}
+
+async fn all_steps(house: &House) {
+    loop {
+        let work = house.store.group_work(10).await.unwrap();
+        if work.is_empty() {
+            return;
+        }
+        for (group, what) in work {
+            step(house, group, what).await;
+        }
+    }
+}
+
+async fn of_group(house: &House, account: AccountId, group: i64) -> Vec<i64> {
+    house.ids(Filter { account: Some(account), request: Some(group), ..Filter::default() }, 100).await
+}
+
+async fn runs(house: &House, account: AccountId) -> Vec<Run> {
+    house.store.waiting_runs(Lane::Bulk, account, 0, 500).await.unwrap()
+}
+
+#[tokio::test]
+async fn rows_of_a_group_exist_from_the_commit_that_sends_it() {
+    let house = house();
+    let account = house.account(10).await;
+    let id = group(&house, account, false).await;
+    let filled = NewMessage { content: 1, ..sms(1) };
+    let done = add(&house, good(id, account, 1, vec![filled; 3])).await.unwrap();
+    assert_eq!(done, ChunkDone { received: 3, known: 0, accepted: 3, rejected: 0 });
+    add(&house, good(id, account, 4, vec![sms(1); 2])).await.unwrap();
+    let staged = row(&house, id).await;
+    assert_eq!((staged.received, staged.accepted, staged.amount, staged.state), (5, 5, 5, State::Staging));
+    assert!(house.see(staged.first).await.is_none());
+    assert_eq!(house.all_ids(account).await, Vec::<i64>::new());
+    assert_eq!(house.balance(account).await, 10);
+    house.assert_sound(0).await;
+    let house = house.crash();
+    house.sweep().await;
+    assert_eq!(row(&house, id).await, staged);
+    let sent = send(&house, id, account, 7).await.unwrap();
+    assert_eq!((sent.state, sent.sent_by, sent.sent), (State::Sending, 7, house.now()));
+    assert_eq!(house.balance(account).await, 5);
+    // They have no run yet, and exist all the same.
+    assert_eq!(runs(&house, account).await, []);
+    assert_eq!(house.status(staged.first).await, Some(Status::Queued));
+    assert_eq!(house.status(staged.last).await, Some(Status::Queued));
+    house.assert_sound(5).await;
+    let house = house.crash();
+    house.assert_sound(5).await;
+    all_steps(&house).await;
+    let moved: Vec<i64> = runs(&house, account).await.iter().flat_map(|run| run.first..=run.last()).collect();
+    assert_eq!(moved.len(), 5);
+    assert_eq!(of_group(&house, account, id).await.len(), 5);
+    let loaded = house.store.load_run(house.run(staged.first).await, 0, 3).await.unwrap();
+    assert_eq!(loaded.contents[&(id, 1)], "잠긴 글".as_bytes());
+    house.assert_sound(5).await;
+}
+
+#[tokio::test]
+async fn a_group_is_sent_once_and_charged_once() {
+    let house = house();
+    let account = house.account(10).await;
+    let id = group(&house, account, false).await;
+    fill(&house, id, account, 3).await;
+    let asks = (0..4).map(|_| {
+        let ask = SendGroup { group: id, account, key: 1, send_at: None, approves: false };
+        Box::pin(house.store.send_group(ask)) as Sent<'_>
+    });
+    for sent in crate::house::together(&house.store, asks).await {
+        assert_eq!(sent.unwrap().unwrap().state, State::Sending);
+    }
+    all_steps(&house).await;
+    assert_eq!(send(&house, id, account, 1).await.unwrap().state, State::Sending);
+    assert_eq!(house.balance(account).await, 7);
+    assert_eq!(add(&house, good(id, account, 4, vec![sms(1)])).await, Err(ChunkRefused::State(State::Sending)));
+    house.assert_sound(3).await;
+}
+
+#[tokio::test]
+async fn a_group_that_the_balance_does_not_cover_stays_staged() {
+    let house = house();
+    let account = house.account(2).await;
+    let id = group(&house, account, false).await;
+    assert_eq!(send(&house, id, account, 1).await, Err(SendRefused::Empty));
+    fill(&house, id, account, 3).await;
+    let before = row(&house, id).await;
+    assert_eq!(send(&house, id, account, 1).await, Err(SendRefused::NoBalance));
+    assert_eq!(row(&house, id).await, before);
+    house.assert_sound(0).await;
+    bongsu_store::wallet::top_up(&house.store, account, bongsu_domain::Unit::PointSms, 1, "더").await.unwrap();
+    send(&house, id, account, 1).await.unwrap();
+    assert_eq!(house.balance(account).await, 0);
+    all_steps(&house).await;
+    house.assert_sound(3).await;
+}
+
+#[tokio::test]
+async fn an_upload_may_be_repeated_from_any_row_on() {
+    let house = house();
+    let account = house.account(10).await;
+    let id = group(&house, account, false).await;
+    add(&house, good(id, account, 1, vec![sms(1); 4])).await.unwrap();
+    let again = add(&house, good(id, account, 3, vec![sms(1); 4])).await.unwrap();
+    assert_eq!(again, ChunkDone { received: 6, known: 2, accepted: 2, rejected: 0 });
+    let known = add(&house, good(id, account, 1, vec![sms(1); 2])).await.unwrap();
+    assert_eq!(known, ChunkDone { received: 6, known: 2, accepted: 0, rejected: 0 });
+    assert_eq!(add(&house, good(id, account, 8, vec![sms(1)])).await, Err(ChunkRefused::Gap(6)));
+    let over = good(id, account, 1_000_001, vec![sms(1)]);
+    assert_eq!(add(&house, over).await, Err(ChunkRefused::Gap(6)));
+    send(&house, id, account, 1).await.unwrap();
+    all_steps(&house).await;
+    house.assert_sound(6).await;
+}
+
+#[tokio::test]
+async fn an_upload_with_a_key_goes_on_where_it_broke_and_keeps_others_out() {
+    let house = house();
+    let account = house.account(10).await;
+    let id = group(&house, account, false).await;
+    let begin = |upload| house.store.begin_upload(account, id, upload);
+    let keyed = |from, count: usize, upload| Chunk { upload, ..good(id, account, from, vec![sms(1); count]) };
+    add(&house, good(id, account, 1, vec![sms(1)])).await.unwrap();
+    assert_eq!(begin(5).await.unwrap(), Ok(2));
+    add(&house, keyed(2, 2, 5)).await.unwrap();
+    assert_eq!(begin(0).await.unwrap(), Err(ChunkRefused::OtherUpload));
+    assert_eq!(begin(6).await.unwrap(), Err(ChunkRefused::OtherUpload));
+    assert_eq!(add(&house, good(id, account, 4, vec![sms(1)])).await, Err(ChunkRefused::OtherUpload));
+    assert_eq!(send(&house, id, account, 1).await, Err(SendRefused::Uploading));
+    assert_eq!(begin(5).await.unwrap(), Ok(2));
+    let again = add(&house, keyed(2, 3, 5)).await.unwrap();
+    assert_eq!((again.known, again.accepted), (2, 1));
+    house.store.end_upload(account, id, 5, 3).await.unwrap().unwrap();
+    assert_eq!(begin(6).await.unwrap(), Ok(5));
+    add(&house, keyed(5, 1, 6)).await.unwrap();
+    house.store.end_upload(account, id, 6, 1).await.unwrap().unwrap();
+    // The first one again: its rows are known, and it may not have more than it had.
+    assert_eq!(begin(5).await.unwrap(), Ok(2));
+    assert_eq!(add(&house, keyed(2, 3, 5)).await.unwrap().known, 3);
+    assert_eq!(add(&house, keyed(5, 1, 5)).await, Err(ChunkRefused::Longer(3)));
+    house.store.end_upload(account, id, 5, 3).await.unwrap().unwrap();
+    assert_eq!(house.store.end_upload(account, id, 5, 4).await.unwrap(), Err(ChunkRefused::Longer(3)));
+    send(&house, id, account, 1).await.unwrap();
+    all_steps(&house).await;
+    house.assert_sound(5).await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_rows_is_kept_by_their_numbers() {
+    let house = house();
+    let account = house.account(10).await;
+    let id = group(&house, account, false).await;
+    let mut chunk = good(id, account, 1, vec![sms(1), NewMessage { client_ref: Some(9), ..sms(1) }]);
+    chunk.lanes[0].rows = vec![1, 4];
+    chunk.count = 4;
+    let finding = |code, field: &str| (code, field.to_owned(), "so".to_owned());
+    let wrong = |row, findings| RowError { row, findings, sealed: b"to".to_vec(), extra: Some("{}".into()) };
+    chunk.errors = vec![
+        wrong(2, vec![finding(Code::BadRecipientFormat, "to"), finding(Code::EmptyBody, "text")]),
+        wrong(3, vec![finding(Code::EmptyBody, "text")]),
+    ];
+    assert_eq!(add(&house, chunk).await.unwrap(), ChunkDone { received: 4, known: 0, accepted: 2, rejected: 2 });
+    let twin = NewMessage { client_ref: Some(9), ..sms(1) };
+    let done = add(&house, good(id, account, 5, vec![sms(1), twin])).await.unwrap();
+    assert_eq!((done.accepted, done.rejected), (1, 1));
+    let seen = row(&house, id).await;
+    assert_eq!((seen.received, seen.accepted, seen.rejected, seen.amount), (6, 3, 3, 3));
+    let errors = house.store.group_errors(id, (0, 0), 100).await.unwrap();
+    let told: Vec<_> = errors.iter().map(|e| (e.row, e.seq, e.code, e.identity.form)).collect();
+    assert_eq!(
+        told,
+        [
+            (2, 0, Code::BadRecipientFormat, Form::Written),
+            (2, 1, Code::EmptyBody, Form::Nothing),
+            (3, 0, Code::EmptyBody, Form::Written),
+            (6, 0, Code::DuplicateClientRef, Form::Message),
+        ]
+    );
+    assert_eq!(house.store.group_errors(id, (2, 0), 1).await.unwrap()[0].seq, 1);
+    send(&house, id, account, 1).await.unwrap();
+    all_steps(&house).await;
+    let run = runs(&house, account).await.remove(0);
+    house.claim(&run, &[1, 1]).await;
+    house.apply(vec![crate::house::failed(&house, run.first, 1, account, 1)]).await;
+    let group = row(&house, id).await;
+    let (failed, last) = house.store.group_failures(group.clone(), 0).await.unwrap();
+    assert_eq!(failed.iter().map(|row| row.id).collect::<Vec<_>>(), [run.first]);
+    assert_eq!(house.store.group_failures(group, last.unwrap()).await.unwrap().1, None);
+    house.assert_sound(3).await;
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_moving_loses_and_doubles_nothing() {
+    let house = house();
+    let account = house.account(200).await;
+    let id = group(&house, account, false).await;
+    fill(&house, id, account, 120).await;
+    send(&house, id, account, 1).await.unwrap();
+    let mut house = house;
+    let mut moved = 0;
+    loop {
+        let more = step(&house, id, Step::Move).await;
+        house.assert_sound(120).await;
+        house = house.crash();
+        house.sweep().await;
+        house.assert_sound(120).await;
+        let now = runs(&house, account).await.len();
+        assert!(now > moved || !more, "{now}");
+        moved = now;
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(moved, 120);
+    assert_eq!(of_group(&house, account, id).await.len(), 120);
+    assert!(house.store.group_work(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_group_canceled_while_it_moves_gives_back_exactly_what_did_not_leave() {
+    let house = house();
+    let account = house.account(200).await;
+    let id = group(&house, account, false).await;
+    fill(&house, id, account, 70).await;
+    add(&house, good(id, account, 71, vec![sms(1); 10])).await.unwrap();
+    send(&house, id, account, 1).await.unwrap();
+    step(&house, id, Step::Move).await;
+    let waiting = runs(&house, account).await;
+    assert_eq!(waiting.len(), 50);
+    // One has left, one came back and waits for its turn, one was canceled alone.
+    house.claim(&waiting[0], &[1]).await;
+    let (claim, _) = house.claim(&waiting[1], &[1]).await;
+    let again = crate::house::due_at(house.now() + 1_000, waiting[1].first, 2, Lane::Bulk, account);
+    house.apply(vec![bongsu_store::changes::Change::Due(again), bongsu_store::changes::Change::ClaimDone(claim)]).await;
+    house.store.cancel(Some(account), waiting[2].first).await.unwrap();
+    let canceled = house.store.cancel_group(account, id).await.unwrap().unwrap();
+    assert_eq!((canceled.state, canceled.canceled), (State::Canceled, 78));
+    assert_eq!(runs(&house, account).await, []);
+    assert!(house.due().await.is_empty());
+    // Nobody claims what was read before.
+    assert_eq!(house.claim(&waiting[5], &[1]).await.1, bongsu_store::claims::Taken::Stale);
+    let house = house.crash();
+    house.assert_sound(80).await;
+    all_steps(&house).await;
+    house.assert_sound(80).await;
+    assert_eq!(house.balance(account).await, 200 - 1);
+    assert_eq!(house.status(waiting[1].first).await, Some(Status::Canceled));
+    assert_eq!(house.status(waiting[0].first).await, Some(Status::Sending));
+    let open = of_group(&house, account, id).await;
+    assert_eq!(open.len(), 80);
+    assert_eq!(house.store.cancel_group(account, id).await.unwrap().unwrap().canceled, 78);
+    assert_eq!(send(&house, id, account, 1).await, Err(SendRefused::State(State::Canceled)));
+}
+
+#[tokio::test]
+async fn a_cancel_that_a_crash_cut_short_goes_on() {
+    let house = house();
+    let account = house.account(100).await;
+    let id = group(&house, account, false).await;
+    fill(&house, id, account, 60).await;
+    send(&house, id, account, 1).await.unwrap();
+    step(&house, id, Step::Move).await;
+    let mut cancel = Box::pin(house.store.cancel_group(account, id));
+    // The first commit is there, nobody waits for the others.
+    while !row(&house, id).await.is_stopping() {
+        assert!(crate::house::waits(&mut cancel).await, "it has steps to go");
+        tokio::task::yield_now().await;
+    }
+    drop(cancel);
+    let house = house.crash();
+    all_steps(&house).await;
+    assert_eq!(row(&house, id).await.canceled, 60);
+    assert_eq!(house.balance(account).await, 100);
+    house.assert_sound(60).await;
+}
+
+#[tokio::test]
+async fn the_sweeper_leaves_living_groups_alone_and_ends_idle_ones() {
+    let house = house();
+    let account = house.account(10).await;
+    let idle = group(&house, account, false).await;
+    let referred = NewMessage { client_ref: Some(3), ..sms(1) };
+    add(&house, good(idle, account, 1, vec![referred.clone(); 1])).await.unwrap();
+    house.pass(3_600_000);
+    let alive = group(&house, account, false).await;
+    fill(&house, alive, account, 2).await;
+    let (now, day) = (house.clock.now(), Duration::from_secs(86_400));
+    house.store.clean(Timestamp(0), now.plus(Duration::from_secs(1))).await.unwrap();
+    assert_eq!(house.store.expire_groups(now.minus(day), 10).await.unwrap(), 0);
+    let taken = add(&house, good(alive, account, 3, vec![referred.clone()])).await.unwrap();
+    assert_eq!((taken.accepted, taken.rejected), (0, 1), "a staged row has its reference");
+    house.pass(86_400_000 - 1_800_000);
+    let idle_since = house.clock.now().minus(day);
+    assert_eq!(house.store.expire_groups(idle_since, 10).await.unwrap(), 1);
+    assert_eq!(row(&house, idle).await.state, State::Expired);
+    all_steps(&house).await;
+    let free = add(&house, good(alive, account, 4, vec![referred])).await.unwrap();
+    assert_eq!((free.accepted, free.rejected), (1, 0), "an expired group has nothing");
+    assert_eq!(send(&house, idle, account, 1).await, Err(SendRefused::State(State::Expired)));
+    send(&house, alive, account, 1).await.unwrap();
+    all_steps(&house).await;
+    house.assert_sound(3).await;
+}
+
+#[tokio::test]
+async fn another_key_approves_a_group() {
+    let house = house();
+    let account = house.account(10).await;
+    let id = group(&house, account, true).await;
+    fill(&house, id, account, 2).await;
+    let approve = |key| SendGroup { group: id, account, key, send_at: None, approves: true };
+    let early = house.store.send_group(approve(2)).await.unwrap();
+    assert_eq!(early, Err(SendRefused::State(State::Staging)));
+    assert_eq!(send(&house, id, account, 1).await.unwrap().state, State::WaitingApproval);
+    assert_eq!((house.balance(account).await, house.store.group_work(9).await.unwrap()), (10, Vec::new()));
+    assert_eq!(add(&house, good(id, account, 3, vec![sms(1)])).await, Err(ChunkRefused::State(State::WaitingApproval)));
+    assert_eq!(house.store.send_group(approve(1)).await.unwrap(), Err(SendRefused::SameKey));
+    let sent = house.store.send_group(approve(2)).await.unwrap().unwrap();
+    assert_eq!((sent.state, sent.sent_by, sent.approved_by), (State::Sending, 1, 2));
+    assert_eq!(house.balance(account).await, 8);
+    all_steps(&house).await;
+    house.assert_sound(2).await;
+}
+
+#[tokio::test]
+async fn messages_live_from_the_time_of_sending_on() {
+    let house = house();
+    let account = house.account(10).await;
+    let id = group(&house, account, false).await;
+    let short = NewMessage { expires_ms: 60_000, ..sms(1) };
+    add(&house, good(id, account, 1, vec![short, sms(1)])).await.unwrap();
+    house.pass(3_600_000);
+    let staged_at = row(&house, id).await.touched;
+    send(&house, id, account, 1).await.unwrap();
+    all_steps(&house).await;
+    let run = runs(&house, account).await.remove(0);
+    let loaded = house.store.load_run(run, 0, 2).await.unwrap();
+    let late = house.now() - staged_at;
+    let expires: Vec<i64> = loaded.rows.iter().map(|row| row.expires - house.now()).collect();
+    assert!(late >= 3_600_000 && (expires[0] - 60_000).abs() < 100, "{expires:?}");
+    assert_eq!(expires[1] - expires[0], crate::house::DAY_MS - 60_000);
+    assert_eq!(house.store.expire_waiting(10).await.unwrap(), 0);
+    house.assert_sound(2).await;
+}
+
+#[tokio::test]
+async fn a_scheduled_group_waits_can_be_moved_and_can_be_canceled() {
+    let house = house();
+    let account = house.account(10).await;
+    let id = group(&house, account, false).await;
+    fill(&house, id, account, 3).await;
+    let at = house.now() + 3_600_000;
+    let ask = SendGroup { group: id, account, key: 1, send_at: None, approves: false };
+    let scheduled = house.store.schedule_group(ask, at).await.unwrap().unwrap();
+    assert_eq!((scheduled.state, scheduled.send_at), (State::Scheduled, at));
+    assert_eq!(house.balance(account).await, 7, "it is charged when it is accepted");
+    all_steps(&house).await;
+    assert_eq!(runs(&house, account).await, []);
+    assert_eq!(of_group(&house, account, id).await.len(), 3);
+    house.store.schedule_group(ask, at + 60_000).await.unwrap().unwrap();
+    house.pass(3_600_000);
+    let release = || house.store.release_due(house.clock.now(), Hours::default());
+    assert_eq!(release().await.unwrap(), 0);
+    house.pass(60_000);
+    assert_eq!(release().await.unwrap(), 3);
+    assert_eq!(runs(&house, account).await.len(), 3);
+    assert_eq!(row(&house, id).await.state_at(house.now()), State::Sending);
+    let later = group(&house, account, false).await;
+    fill(&house, later, account, 2).await;
+    let ask = SendGroup { group: later, ..ask };
+    house.store.schedule_group(ask, house.now() + 60_000).await.unwrap().unwrap();
+    all_steps(&house).await;
+    let canceled = house.store.cancel_group(account, later).await.unwrap().unwrap();
+    assert_eq!(canceled.canceled, 2);
+    all_steps(&house).await;
+    house.pass(60_000);
+    assert_eq!(release().await.unwrap(), 0);
+    assert_eq!(house.balance(account).await, 7);
+    house.assert_sound(5).await;
+}
+
+#[tokio::test]
+async fn a_group_is_made_once_by_its_key_and_seen_by_its_owner_only() {
+    let house = house();
+    let (account, other) = (house.account(1).await, house.account(1).await);
+    let new = NewGroup { account, name: None, defaults: b"{}".to_vec(), approval: false, send_at: 0 };
+    let answer = || Box::new(|row: &GroupRow| row.id.to_string().into_bytes()) as bongsu_store::GroupAnswer;
+    let first = house.store.create_group(new.clone(), Some(key(4, 1)), answer()).await.unwrap().unwrap();
+    let again = house.store.create_group(new.clone(), Some(key(4, 1)), answer()).await.unwrap();
+    assert_eq!(again, Err(bongsu_store::accept::Seen::Answer(201, first.1)));
+    let id = first.0.id;
+    assert!(house.store.group(Some(other), id).await.unwrap().is_none());
+    assert!(house.store.stage_rows(good(id, other, 1, vec![sms(1)])).await.is_err());
+    assert!(house.store.begin_upload(other, id, 1).await.is_err());
+    assert!(house.store.cancel_group(other, id).await.is_err());
+    let ask = SendGroup { group: id, account: other, key: 1, send_at: None, approves: false };
+    assert!(house.store.send_group(ask).await.is_err());
+    assert!(house.store.schedule_group(ask, i64::MAX).await.is_err());
+    assert_eq!(house.store.groups(Some(other), i64::MAX, 10).await.unwrap(), []);
+    assert_eq!(house.store.groups(Some(account), i64::MAX, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_group_goes_with_its_day() {
+    let house = house();
+    let account = house.account(10).await;
+    let id = group(&house, account, false).await;
+    let wrong = RowError {
+        row: 1,
+        findings: vec![(Code::EmptyBody, "text".into(), "empty".into())],
+        sealed: Vec::new(),
+        extra: None,
+    };
+    let chunk = Chunk { count: 1, lanes: Vec::new(), errors: vec![wrong], ..good(id, account, 1, Vec::new()) };
+    add(&house, chunk).await.unwrap();
+    add(&house, good(id, account, 2, vec![sms(1)])).await.unwrap();
+    let today = house.next_day().await;
+    assert_eq!(house.store.retire_days(today).await.unwrap(), [], "its rows are still staged");
+    send(&house, id, account, 1).await.unwrap();
+    all_steps(&house).await;
+    assert_eq!(house.store.retire_days(today).await.unwrap().len(), 1);
+    assert!(house.store.group(None, id).await.unwrap().is_none());
+    assert!(house.store.group_errors(id, (0, 0), 10).await.unwrap().is_empty());
+}
