@@ -67,6 +67,8 @@ pub struct App {
     pub(crate) bodies: Arc<Semaphore>,
     /// Room for small bodies, in KiB.
     pub(crate) small_bodies: Arc<Semaphore>,
+    /// Streams that stay open.
+    pub(crate) streams: crate::streams::Streams,
     request_number: AtomicU64,
     /// Built once: the document cannot change while the program runs.
     pub(crate) openapi: Vec<u8>,
@@ -93,10 +95,21 @@ impl App {
             bodies: Arc::new(Semaphore::new(kibibytes(config.bodies_bytes_max.max(config.body_bytes_max)) as usize)),
             // Processes that started in different microseconds begin at different places of the millisecond.
             request_number: AtomicU64::new((clock.now().micros() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20),
+            streams: Default::default(),
             clock,
             config,
             openapi,
         })
+    }
+
+    /// The largest body that is read whole.
+    pub(crate) fn body_bytes_max(&self) -> usize {
+        self.config.body_bytes_max
+    }
+
+    /// How long a body may take to go on.
+    pub(crate) fn body_timeout(&self) -> Duration {
+        self.config.body_timeout
     }
 
     /// An id for a request that came without one; it tells the time, so what the request did is found without an index.

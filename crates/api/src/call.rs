@@ -1,9 +1,10 @@
 //! One authorised call of a route: all that its handler may look at.
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use axum::body::Body;
 use bongsu_domain::rate::Quota;
 use bongsu_domain::{AccountId, Code, KeyId};
 use bongsu_engine::cache::Limit;
@@ -56,12 +57,29 @@ pub struct Call {
     /// The header `Idempotency-Key`.
     pub idempotency_key: Option<HeaderValue>,
     pub body: Bytes,
+    /// A body that is read piece by piece, on routes that take rows.
+    pub rows: Mutex<Option<Rows>>,
+}
+
+/// A body that is read piece by piece.
+pub struct Rows {
+    pub content_type: Option<String>,
+    pub body: Body,
 }
 
 impl Call {
     /// The send room on behalf of this call: what it accepts keeps the request id.
     pub fn service(&self) -> Service {
         self.app.service.on_behalf(self.request_id.clone())
+    }
+
+    /// The rows of the call, once.
+    ///
+    /// # Errors
+    /// 500 on a route that takes none; no handler of such a route asks.
+    pub fn rows(&self) -> Result<Rows, Problem> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
+        rows.ok_or_else(|| Problem::new(Code::Internal, "an internal error"))
     }
 
     /// The caller.
@@ -155,19 +173,28 @@ impl Call {
         }
     }
 
-    /// The idempotency key of the call, bound to its body.
+    /// The idempotency key of the call.
     ///
     /// # Errors
     /// 400 when the key is not 1 to 255 characters of `A-Za-z0-9._-` (IDM-01).
-    pub fn idempotency(&self, route: &'static str) -> Result<Option<Idempotency>, Problem> {
+    pub fn idempotency_text(&self) -> Result<Option<String>, Problem> {
         let Some(value) = &self.idempotency_key else { return Ok(None) };
         let Some(key) = value.to_str().ok().filter(|key| is_token(key, 255)) else {
             let detail = "must be 1 to 255 characters of A-Za-z0-9._-";
             return Err(Problem::at(Code::BadRequest, "Idempotency-Key", detail));
         };
+        Ok(Some(key.to_owned()))
+    }
+
+    /// The idempotency key of the call, bound to its body.
+    ///
+    /// # Errors
+    /// As [`Call::idempotency_text`].
+    pub fn idempotency(&self, route: &'static str) -> Result<Option<Idempotency>, Problem> {
+        let Some(key) = self.idempotency_text()? else { return Ok(None) };
         let mut body_hash = [0; 32];
         body_hash.copy_from_slice(digest(&SHA256, &self.body).as_ref());
-        Ok(Some(Idempotency { key: key.to_owned(), body_hash, route }))
+        Ok(Some(Idempotency { key, body_hash, route }))
     }
 
     /// Takes messages from what the account may send a second.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -23,7 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::app::{App, kibibytes};
-use crate::call::{Call, Caller};
+use crate::call::{Call, Caller, Rows};
 use crate::context;
 use crate::journal;
 use crate::limit::{self, Bucket};
@@ -169,9 +169,24 @@ async fn serve(
             *quota = Some(count(app, caller).await?);
         }
         let query = query?;
+        let mut rows = None;
         let (body, room) = match route.takes {
             Takes::Nothing => (Bytes::new(), None),
             Takes::Json(_) => read_body(app, &parts.headers, body).await?,
+            Takes::Rows => {
+                let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+                let content_type = content_type.map(str::to_owned);
+                // What was signed is known to be what came only when all of it is here.
+                let (body, signed, room) = match announced {
+                    Some(_) => {
+                        let (bytes, room) = read_bytes(app, &parts.headers, body).await?;
+                        (Body::from(bytes.clone()), bytes, room)
+                    }
+                    None => (body, Bytes::new(), None),
+                };
+                rows = Some(Rows { content_type, body });
+                (signed, room)
+            }
         };
         if let Some(announced) = announced {
             announced.check(&body)?;
@@ -185,6 +200,7 @@ async fn serve(
             query,
             idempotency_key: parts.headers.get("idempotency-key").cloned(),
             body,
+            rows: Mutex::new(rows),
         };
         Ok((call, room))
     };
@@ -324,6 +340,15 @@ async fn read_body(
         let detail = "must be application/json";
         return Err(Problem::at(Code::UnsupportedMediaType, "Content-Type", detail).hanging_up());
     }
+    read_bytes(app, headers, body).await
+}
+
+/// A body within the limits, and its place among all bodies in memory.
+async fn read_bytes(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
     let most = app.config.body_bytes_max;
     let told = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     let expected: usize = told.unwrap_or(most);

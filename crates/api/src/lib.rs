@@ -20,8 +20,10 @@ mod query;
 mod reply;
 mod route;
 mod routes;
+mod rows;
 mod send;
 mod signing;
+mod streams;
 mod tree;
 mod view;
 

@@ -62,6 +62,17 @@ fn operation(route: &Route) -> Value {
             "content": {"application/json": {"schema": reference(schema)}},
         });
     }
+    if route.takes == Takes::Rows {
+        let text = json!({"schema": {"type": "string"}});
+        operation["requestBody"] = json!({
+            "required": true,
+            "content": {
+                "application/json": {"schema": reference("GroupRows")},
+                "application/x-ndjson": text,
+                "text/csv": text,
+            },
+        });
+    }
     operation
 }
 
@@ -74,7 +85,8 @@ fn parameters(route: &Route) -> Vec<Value> {
         let (schema, description) = schemas::query(name);
         parameters.push(json!({"name": name, "in": "query", "schema": schema, "description": description}));
     }
-    if route.id.starts_with("send_") && matches!(route.takes, Takes::Json(_)) {
+    let keyed = route.id.starts_with("send_") && matches!(route.takes, Takes::Json(_));
+    if keyed || matches!(route.id, "create_group" | "add_rows") {
         parameters.push(json!({
             "name": "Idempotency-Key",
             "in": "header",
@@ -90,6 +102,12 @@ fn responses(route: &Route) -> Value {
     let mut good = json!({"description": route.summary});
     match schema {
         Some(schema) => good["content"] = json!({"application/json": {"schema": reference(schema)}}),
+        None if route.path.ends_with(".csv") => {
+            good["content"] = json!({"text/csv": {"schema": {"type": "string"}}});
+        }
+        None if route.path.ends_with("/events") && status == 200 => {
+            good["content"] = json!({"text/event-stream": {"schema": {"type": "string"}}});
+        }
         None if status == 200 => good["content"] = json!({"text/plain": {"schema": {"type": "string"}}}),
         None => {}
     }
@@ -122,7 +140,7 @@ fn responses(route: &Route) -> Value {
         refuse(415, "The body must be application/json (UM1015)");
         refuse(422, "Fields cannot be accepted; all of them are listed");
     }
-    if route.id.starts_with("send_m") || route.id.starts_with("send_b") {
+    if matches!(route.id, "send_message" | "send_batch" | "send_group" | "schedule_group" | "approve_group") {
         refuse(402, "The balance is not enough (UM3001)");
     }
     if route.id == "ready" {

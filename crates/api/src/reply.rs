@@ -1,9 +1,12 @@
 //! Answers of handlers that went well.
 
+use axum::body::Body;
 use axum::response::Response;
 use bongsu_domain::rate::Quota;
 use bongsu_send::Answer;
-use http::header::CONTENT_TYPE;
+use bytes::Bytes;
+use futures_util::Stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -13,13 +16,15 @@ pub struct Reply {
     status: u16,
     content_type: &'static str,
     body: Vec<u8>,
+    /// A body that is made while it is sent.
+    stream: Option<Body>,
     replayed: bool,
     allowance: Option<Quota>,
 }
 
 impl Reply {
     fn new(status: u16, content_type: &'static str, body: Vec<u8>) -> Self {
-        Self { status, content_type, body, replayed: false, allowance: None }
+        Self { status, content_type, body, stream: None, replayed: false, allowance: None }
     }
 
     /// JSON.
@@ -40,6 +45,15 @@ impl Reply {
     /// Text of another type.
     pub fn text(content_type: &'static str, text: String) -> Self {
         Self::new(200, content_type, text.into_bytes())
+    }
+
+    /// A body of another type that is made while it is sent; an error in it breaks the answer off.
+    pub fn stream<S, E>(content_type: &'static str, stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<axum::BoxError> + 'static,
+    {
+        Self { stream: Some(Body::from_stream(stream)), ..Self::new(200, content_type, Vec::new()) }
     }
 
     /// A stored answer, new or replayed.
@@ -65,11 +79,15 @@ impl Reply {
 
     /// The HTTP response.
     pub fn response(self) -> Response {
-        let mut response = Response::new(self.body.into());
+        let is_stream = self.stream.is_some();
+        let mut response = Response::new(self.stream.unwrap_or_else(|| self.body.into()));
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         if !self.content_type.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        }
+        if is_stream {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         if self.replayed {
             headers.insert(HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));

@@ -15,8 +15,8 @@ use crate::door;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::routes::{
-    accounts, attempts, audit, audit_log, batches, distributions, health, keys, messages, parked, prices, relays,
-    senders, team_numbers, wallet, webhooks,
+    accounts, attempts, audit, audit_log, batches, distributions, groups, health, keys, messages, parked, prices,
+    progress, relays, senders, team_numbers, wallet, webhooks,
 };
 
 /// Who may call a route.
@@ -41,6 +41,8 @@ pub enum Takes {
     Nothing,
     /// JSON of this schema.
     Json(&'static str),
+    /// Rows as JSON, NDJSON or CSV, of any length: the handler reads them piece by piece.
+    Rows,
 }
 
 /// A handler: everything it may use is in the call.
@@ -152,7 +154,7 @@ macro_rules! route {
 pub static ROUTES: &[Route] = {
     use Access::{Account, Key, Operator, Public, Scope};
     use KeyScope::{Manage, Read, Send};
-    use Takes::{Json, Nothing};
+    use Takes::{Json, Nothing, Rows};
     &[
         route!(POST "/v1/messages" messages::send_message, Account(Send), &[], Json("SendMessage"), 202 Some("Accepted"), "Accept one message for delivery"),
         route!(POST "/v1/messages/batch" messages::send_batch, Account(Send), &["return"], Json("SendBatch"), 202 Some("AcceptedBatch"), "Accept up to 10,000 messages"),
@@ -162,6 +164,20 @@ pub static ROUTES: &[Route] = {
         route!(POST "/v1/messages/{id}/reschedule" messages::reschedule_message, Scope(Send), &[], Json("NewTime"), 200 Some("Message"), "Have a scheduled message leave at another time"),
         route!(POST "/v1/batches/{id}/cancel" batches::cancel_batch, Scope(Send), &[], Nothing, 200 Some("CanceledBatch"), "Cancel what of a batch has not left"),
         route!(POST "/v1/batches/{id}/reschedule" batches::reschedule_batch, Scope(Send), &[], Json("NewTime"), 200 Some("MovedBatch"), "Have what of a batch waits for its time leave at another"),
+
+        route!(GET "/v1/batches/{id}/events" progress::batch_events, Scope(Read), OF_ACCOUNT, Nothing, 200 None, "Watch the progress of a batch as server-sent events"),
+
+        route!(POST "/v1/groups" groups::create_group, Account(Send), &[], Json("NewGroup"), 201 Some("Group"), "Make a group, to be filled with up to 1,000,000 rows"),
+        route!(GET "/v1/groups" groups::list_groups, Scope(Read), PAGE_OF_ACCOUNT, Nothing, 200 Some("GroupPage"), "List groups, newest first"),
+        route!(GET "/v1/groups/{id}" groups::find_group, Scope(Read), &[], Nothing, 200 Some("Group"), "Read a group with counts by status"),
+        route!(POST "/v1/groups/{id}/rows" groups::add_rows, Account(Send), &["from"], Rows, 200 Some("Uploaded"), "Add rows as JSON, NDJSON or CSV"),
+        route!(GET "/v1/groups/{id}/errors" groups::list_group_errors, Scope(Read), PAGE, Nothing, 200 Some("RowErrorPage"), "List what is wrong with rows, in their order"),
+        route!(POST "/v1/groups/{id}/send" groups::send_group, Account(Send), &[], Nothing, 202 Some("Group"), "Send a group"),
+        route!(POST "/v1/groups/{id}/schedule" groups::schedule_group, Account(Send), &[], Json("NewTime"), 202 Some("Group"), "Send a group at a time, or at another one than before"),
+        route!(POST "/v1/groups/{id}/approve" groups::approve_group, Account(Manage), &[], Nothing, 202 Some("Group"), "Let a group go that another key sent"),
+        route!(POST "/v1/groups/{id}/cancel" groups::cancel_group, Scope(Send), &[], Nothing, 200 Some("Group"), "Cancel a group; says how many messages had left"),
+        route!(GET "/v1/groups/{id}/failures.csv" groups::group_failures, Scope(Read), &[], Nothing, 200 None, "What did not arrive of a group, as CSV"),
+        route!(GET "/v1/groups/{id}/events" progress::group_events, Scope(Read), &[], Nothing, 200 None, "Watch the progress of a group as server-sent events"),
 
         route!(POST "/v1/senders" senders::create_sender, Scope(Manage), OF_ACCOUNT, Json("NewSender"), 201 Some("CodedSender"), "Register a sender number and send it a code"),
         route!(GET "/v1/senders" senders::list_senders, Scope(Manage), PAGE_OF_ACCOUNT, Nothing, 200 Some("SenderPage"), "List sender numbers"),

@@ -6,8 +6,10 @@ mod part;
 mod thorough;
 
 use bongsu_domain::{Code, Lane};
-use bongsu_send::{Batch, Draft};
+use bongsu_send::groups::Identity;
+use bongsu_send::{Batch, Draft, Finding};
 
+pub use part::Part;
 pub use thorough::{json, send_at};
 
 use crate::problem::Problem;
@@ -18,7 +20,7 @@ pub const ROWS_MAX: usize = 10_000;
 /// The lane of a single message that names none.
 const SINGLE_LANE: Lane = Lane::Realtime;
 /// The lane of a row that names none, and whose batch names none.
-const BATCH_LANE: Lane = Lane::Bulk;
+pub const BATCH_LANE: Lane = Lane::Bulk;
 
 /// Reads the body of `POST /v1/messages`.
 ///
@@ -43,6 +45,32 @@ pub fn read_batch(body: &[u8], errors_only: bool) -> Result<Batch, Problem> {
         None => thorough::batch(text)?,
     };
     Ok(Batch { rows, all_or_nothing, errors_only })
+}
+
+/// Reads what rows of a group do not say.
+///
+/// # Errors
+/// 400 when it is no JSON, 422 with every field that cannot be accepted.
+pub fn read_defaults(text: &str) -> Result<Part, Problem> {
+    match fast::part(text) {
+        Some(part) => Ok(part),
+        None => thorough::defaults(text),
+    }
+}
+
+/// Reads one row of a group.
+pub fn read_row(text: &str, defaults: &Part) -> Row {
+    let text = text.trim_start_matches('\u{feff}');
+    match fast::part(text).and_then(|part| part.over(defaults, BATCH_LANE).ok()) {
+        Some(draft) => Row { read: Ok(draft), who: Identity::default() },
+        None => thorough::group_row(text, defaults),
+    }
+}
+
+/// A row as it was read, and who a refused one is for.
+pub struct Row {
+    pub read: Result<Draft, Vec<Finding>>,
+    pub who: Identity,
 }
 
 /// The body as text.

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod faults;
+mod groups;
 mod messages;
 mod refusals;
 mod world;

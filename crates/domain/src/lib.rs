@@ -5,6 +5,7 @@
 pub mod ad;
 pub mod breaker;
 pub mod channel;
+pub mod charset;
 pub mod code;
 pub mod hours;
 pub mod id;

@@ -46,6 +46,19 @@ pub fn fill(template: &str, values: &[(String, String)]) -> Result<String, Varia
     if error.missing.is_empty() && error.extra.is_empty() { Ok(filled) } else { Err(error) }
 }
 
+/// The names of the variables in a text, in order, each once.
+pub fn names(template: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut rest = template;
+    while let Some((_, name, after)) = next_variable(rest) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        rest = after;
+    }
+    names
+}
+
 /// The text before the first variable, its name, and the text after it.
 fn next_variable(text: &str) -> Option<(&str, &str, &str)> {
     let mut from = 0;

@@ -235,7 +235,7 @@ impl Service {
         })
     }
 
-    fn idempotency_key(&self, account: AccountId, idem: &Idempotency) -> IdempotencyKey {
+    pub(crate) fn idempotency_key(&self, account: AccountId, idem: &Idempotency) -> IdempotencyKey {
         let text = format!("{}\n{}\n{}", account, idem.route, idem.key);
         let key = self.shared.store.vault().hash_in(HashPurpose::ClientRef, text.as_bytes());
         IdempotencyKey { key, body_hash: idem.body_hash }

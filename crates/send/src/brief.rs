@@ -40,7 +40,8 @@ impl Service {
         let vault = self.shared.store.vault();
         let brief = |row: bongsu_store::rows::MessageRow| {
             let payload = vault.open(&row.sealed).ok().and_then(|bytes| sealed::decode(&bytes));
-            let extra: Extra = row.extra.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            let extra: Extra =
+                row.extra.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             let brief = Brief {
                 client_ref: extra.r,
                 lane: row.lane,

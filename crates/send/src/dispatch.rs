@@ -129,6 +129,8 @@ pub struct Shared {
     pub told: std::sync::OnceLock<Tell>,
     /// What is added to the page of metrics.
     pub more_metrics: std::sync::OnceLock<MoreMetrics>,
+    /// A group was sent or canceled in this process.
+    pub group_work: tokio::sync::Notify,
 }
 
 /// Adds to the page of metrics.

@@ -12,6 +12,7 @@ mod dispatch;
 mod flights;
 mod foreign;
 mod gate;
+pub mod groups;
 mod lanes;
 mod launch;
 mod metrics;

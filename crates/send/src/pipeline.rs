@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::config::SendConfig;
 use crate::dispatch::{Dispatcher, Pending, Shared};
 use crate::flights::Flights;
+use crate::groups;
 use crate::metrics::SendMetrics;
 use crate::outgoing;
 use crate::relays::Relays;
@@ -77,6 +78,7 @@ pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> R
         nudged: AtomicBool::new(false),
         told: Default::default(),
         more_metrics: Default::default(),
+        group_work: Notify::new(),
     });
     publish_runs(&shared);
     if !shared.territory.is_shared() {
@@ -91,6 +93,7 @@ pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> R
         chores: vec![
             supervise("sweeping", &died, &shared, sweeper::run(shared.clone())),
             supervise("schedules", &died, &shared, schedule::run(shared.clone())),
+            supervise("groups", &died, &shared, groups::run(shared.clone())),
             supervise("recovery", &died, &shared, recover(shared.clone())),
         ],
         keeper: supervise("leases", &died, &shared, territory::keep(shared.clone())),

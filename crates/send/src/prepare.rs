@@ -296,8 +296,7 @@ pub fn extra(draft: &Draft) -> Option<String> {
     if draft.client_ref.is_none() && draft.bill_code.is_none() && draft.labels.is_empty() {
         return None;
     }
-    let extra = Extra { r: draft.client_ref.clone(), b: draft.bill_code.clone(), l: draft.labels.clone() };
-    serde_json::to_string(&extra).ok()
+    Extra::of(draft).text()
 }
 
 /// What [`extra`] wrote.
@@ -312,6 +311,26 @@ pub struct Extra {
     /// labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub l: Vec<(String, String)>,
+    /// Number of the row in its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<u32>,
+}
+
+impl Extra {
+    /// What a draft says of itself.
+    pub fn of(draft: &Draft) -> Self {
+        Self { r: draft.client_ref.clone(), b: draft.bill_code.clone(), l: draft.labels.clone(), n: None }
+    }
+
+    /// What was stored; nothing when it cannot be read.
+    pub fn parse(text: Option<&str>) -> Self {
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// As it is stored.
+    pub fn text(&self) -> Option<String> {
+        serde_json::to_string(self).ok()
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ use crate::views;
 /// Batches that are read and prepared at once; others wait as the bytes they came as.
 const BATCHES_AT_ONCE: usize = 2;
 
+/// Uploads to groups that are read at once: each keeps some thousand rows in memory.
+const UPLOADS_AT_ONCE: usize = 8;
+
 /// How long the store may take before the process is not ready; a probe waits for this answer.
 const READY_MAX: Duration = Duration::from_secs(1);
 
@@ -32,6 +35,8 @@ pub struct Service {
     pub(crate) batches: Arc<Semaphore>,
     /// Id of the HTTP request that it works for.
     pub(crate) trace: Option<Arc<str>>,
+    /// Turns of uploads to groups.
+    pub(crate) uploads: Arc<Semaphore>,
     tasks: Arc<Mutex<Option<Tasks>>>,
     failed: watch::Receiver<Option<&'static str>>,
 }
@@ -44,6 +49,7 @@ impl Service {
             settings: Arc::default(),
             batches: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
             trace: None,
+            uploads: Arc::new(Semaphore::new(UPLOADS_AT_ONCE)),
             tasks: Arc::new(Mutex::new(Some(tasks))),
             failed,
         }
@@ -55,6 +61,11 @@ impl Service {
         if let Some(tasks) = tasks {
             pipeline::stop(&self.shared, tasks).await;
         }
+    }
+
+    /// Whether the process is about to end: what stays open has to end, too.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Acquire)
     }
 
     /// Waits until a part of the pipeline died by itself; says which. The process has to stop then.

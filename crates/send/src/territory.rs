@@ -100,6 +100,11 @@ impl Territory {
         (owns, self.roles.schedule)
     }
 
+    /// Whether it does what follows when groups were sent or canceled.
+    pub fn moves_groups(&self) -> bool {
+        self.holdings().map_or(self.roles.schedule, |holdings| holdings.schedule)
+    }
+
     /// Whether it settles what dead processes left.
     pub fn recovers(&self) -> bool {
         self.holdings().is_some_and(|holdings| holdings.recover)

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::fields::MEMBERS_MAX;
 use crate::query::{LIMIT_DEFAULT, LIMIT_MAX};
+use crate::routes::groups;
 use crate::send::ROWS_MAX;
 
 /// Schema and description of a query parameter.
@@ -50,6 +51,10 @@ pub fn query(name: &str) -> (Value, &'static str) {
         "key" => (text(), "With this API key"),
         "operation" => (text(), "Of this operation, an operationId of this document"),
         "deliveryStatus" => (json!({"enum": DeliveryState::ALL.map(DeliveryState::as_str)}), "Where deliveries stand"),
+        "from" => (
+            json!({"type": "integer", "minimum": 1}),
+            "Number of the first row of this body, from 1; rows that are there are stepped over",
+        ),
         "outcome" => (json!({"enum": ["unknown"]}), "Which attempts"),
         _ => (text(), ""),
     }
@@ -58,7 +63,9 @@ pub fn query(name: &str) -> (Value, &'static str) {
 /// Every schema.
 pub fn all() -> Value {
     let mut schemas = Map::new();
-    for group in [sending(), messages(), administration(), relays(), money(), operation(), webhooks::all()] {
+    for group in
+        [sending(), group_schemas(), messages(), administration(), relays(), money(), operation(), webhooks::all()]
+    {
         let Value::Object(group) = group else { continue };
         schemas.extend(group);
     }
@@ -72,6 +79,8 @@ pub fn all() -> Value {
         ("KeyPage", "Key"),
         ("UnknownPage", "UnknownAttempt"),
         ("ParkedPage", "Parked"),
+        ("GroupPage", "Group"),
+        ("RowErrorPage", "RowError"),
         ("TeamNumbers", "TeamNumber"),
         ("AuditPage", "Audited"),
         ("WebhookPage", "Webhook"),
@@ -156,6 +165,70 @@ fn sending() -> Value {
                 "index": whole(), "id": text(), "error": {"type": "object"},
             }))},
             "estimate": price,
+        })),
+    })
+}
+
+fn group_schemas() -> Value {
+    let counts = object(
+        &["rows", "accepted", "rejected"],
+        json!({
+            "rows": whole(), "accepted": whole(), "rejected": whole(),
+        }),
+    );
+    let states =
+        json!({"enum": ["staging", "waiting_approval", "scheduled", "sending", "finished", "canceled", "expired"]});
+    json!({
+        "NewGroup": closed(&[], json!({
+            "name": {"type": "string", "minLength": 1, "maxLength": groups::NAME_MAX},
+            "defaults": reference("MessageFields"),
+            "approval": {"type": "boolean", "default": false, "description": "Another key has to approve it before it leaves"},
+            "sendAt": time(),
+        })),
+        "GroupRows": closed(&["messages"], json!({
+            "messages": {"type": "array", "maxItems": ROWS_MAX, "items": reference("MessageFields")},
+        })),
+        "Progress": object(&["total", "ended", "counts"], json!({
+            "state": states,
+            "total": whole(),
+            "ended": whole(),
+            "counts": {
+                "type": "object",
+                "additionalProperties": whole(),
+                "description": "Messages by status; they add up to the total",
+            },
+        })),
+        "Group": object(&["id", "state", "rowsReceived", "counts", "estimate", "createdAt"], json!({
+            "id": text(),
+            "account": text(),
+            "name": or_null(text()),
+            "state": states,
+            "approval": {"type": "boolean"},
+            "rowsReceived": whole(),
+            "uploading": {"type": "boolean", "description": "An upload with an Idempotency-Key is not complete"},
+            "counts": counts,
+            "estimate": object(&["unit", "amount"], json!({"unit": unit(), "amount": whole()})),
+            "progress": or_null(reference("Progress")),
+            "cancel": or_null(object(&["canceled", "escaped"], json!({"canceled": whole(), "escaped": whole()}))),
+            "sendAt": or_null(time()),
+            "createdAt": time(),
+            "sentAt": or_null(time()),
+            "finishedAt": or_null(time()),
+        })),
+        "Uploaded": object(&["id", "counts", "rowsReceived"], json!({
+            "id": text(),
+            "counts": object(&["rows", "accepted", "rejected", "known"], json!({
+                "rows": whole(), "accepted": whole(), "rejected": whole(), "known": whole(),
+            })),
+            "rowsReceived": whole(),
+        })),
+        "RowError": object(&["row", "field", "code", "codeName", "detail"], json!({
+            "row": whole(),
+            "field": text(),
+            "code": text(),
+            "codeName": text(),
+            "detail": text(),
+            "clientRef": or_null(text()),
         })),
     })
 }

@@ -24,6 +24,11 @@ pub fn message(body: &str) -> Option<Draft> {
     serde_json::from_str::<Object<Row<'_>>>(body).ok()?.0.part()?.over(&Part::default(), SINGLE_LANE).ok()
 }
 
+/// The fields of a row, if all of it is well formed.
+pub fn part(body: &str) -> Option<Part> {
+    serde_json::from_str::<Object<Row<'_>>>(body).ok()?.0.part()
+}
+
 /// The rows, and whether the mode is all or nothing, if all of the batch is well formed.
 pub fn batch(body: &str) -> Option<(Vec<Draft>, bool)> {
     let Object(batch) = serde_json::from_str::<Object<Batch<'_>>>(body).ok()?;

@@ -8,8 +8,10 @@ use bongsu_send::{Draft, Finding};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
+use bongsu_send::groups::Identity;
+
 use super::part::Part;
-use super::{BATCH_LANE, ROWS_MAX, SINGLE_LANE, duration};
+use super::{BATCH_LANE, ROWS_MAX, Row, SINGLE_LANE, duration};
 use crate::fields::{Fields, Place};
 use crate::problem::Problem;
 use crate::tree::{self, Node, Unreadable};
@@ -28,6 +30,38 @@ pub type RowRead = Result<Draft, Vec<Finding>>;
 pub fn message(body: &str) -> Result<Draft, Problem> {
     let node = json(body)?;
     row(&node, Place::default(), &Part::default(), SINGLE_LANE).map_err(Problem::fields)
+}
+
+/// What rows of a group do not say.
+///
+/// # Errors
+/// 400 when it is no JSON, 422 with all findings.
+pub fn defaults(body: &str) -> Result<Part, Problem> {
+    let node = json(body)?;
+    let mut found = Vec::new();
+    let part = part(&node, Place { prefix: "defaults.", index: None }, &mut found);
+    if found.is_empty() { Ok(part) } else { Err(Problem::fields(found)) }
+}
+
+/// One row of a group.
+pub fn group_row(body: &str, defaults: &Part) -> Row {
+    let node = match json(body) {
+        Ok(node) => node,
+        Err(problem) => {
+            let detail = problem.errors.first().map_or(problem.detail.as_str(), |finding| &finding.detail);
+            let finding = Finding::new("row", Code::BadRequest, detail);
+            return Row { read: Err(vec![finding]), who: Identity::default() };
+        }
+    };
+    let text = |name: &str| match &node {
+        Node::Map(members) => members.iter().find_map(|(member, value)| match value {
+            Node::Text(text) if member == name => Some(text.to_string()),
+            _ => None,
+        }),
+        _ => None,
+    };
+    let who = Identity { to: text("to"), client_ref: text("clientRef") };
+    Row { read: row(&node, Place::default(), defaults, BATCH_LANE), who }
 }
 
 /// The rows of a batch, and whether its mode is all or nothing.

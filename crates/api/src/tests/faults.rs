@@ -142,6 +142,7 @@ async fn a_panic_in_a_handler_is_an_internal_error() {
         query: Query::default(),
         idempotency_key: None,
         body: bytes::Bytes::new(),
+        rows: Default::default(),
     };
     for method in [Method::GET, Method::POST] {
         for handler in [|_| panic!("before"), |_| async { panic!("after") }.boxed()] as [Handler; 2] {

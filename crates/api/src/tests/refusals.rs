@@ -134,7 +134,8 @@ async fn every_body_must_be_a_json_object() {
     let world = World::new().await;
     let (_, key) = world.account("a", &[KeyScope::Send, KeyScope::Manage]).await;
     for (method, path, operation) in guarded() {
-        if operation.get("requestBody").is_none() {
+        // Rows are read in whatever form they come, and only of a group that is there.
+        if operation.get("requestBody").is_none() || operation["requestBody"]["content"].get("text/csv").is_some() {
             continue;
         }
         let key = if operation["x-account-only"] == true { &key } else { &world.operator };

@@ -56,7 +56,6 @@ impl News {
     }
 
     /// The last message of a group ended.
-    #[allow(dead_code, reason = "groups tell it")]
     pub(crate) fn group_finished(&mut self, account: AccountId, group: i64, status: Status, code: Code) {
         self.0.push(Note::GroupFinished { account, group, status, code });
     }

@@ -95,6 +95,9 @@ fn stop_slices(tx: &mut Tx<'_>, row: &GroupRow, slices: &[Slice]) -> Result<u32,
         crate::accept::hidden_run(tx.live, &run)?;
         kept += unclaimed(tx, &run)?;
     }
+    // They came to exist when the group was sent, and are counted like the others.
+    let born = crate::accept::staged_still(tx, row.account, slices)?;
+    crate::accept::tell(tx, row.id, &born);
     tx.live.many(&UNMOVED, slices.iter().map(|slice| [slice.first]))?;
     Ok(kept)
 }

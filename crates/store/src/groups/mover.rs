@@ -1,7 +1,7 @@
 //! What follows a sent group: its slices become runs, some at a time; and once every message is final, it is finished.
 
 use bongsu_domain::id::{id_day, id_millis};
-use bongsu_domain::{AccountId, Hours, Lane};
+use bongsu_domain::{AccountId, Code, Hours, Lane, Status};
 
 use super::{GroupRow, Phase, State, load};
 use crate::accept::{self, Slice};
@@ -139,7 +139,11 @@ pub(super) fn reschedule(tx: &mut Tx<'_>, row: &GroupRow, at: i64) -> Result<(),
 /// Every message of a group is final. Answers whether it was not finished before.
 pub(crate) fn finish(tx: &mut Tx<'_>, group: i64) -> Result<bool, Error> {
     let Some(row) = load(tx.live, None, group)?.filter(|row| row.phase == Phase::Watch as u8) else { return Ok(false) };
-    let state = if row.state == State::Canceled { State::Canceled } else { State::Finished };
+    let (state, status, code) = match row.state {
+        State::Canceled => (State::Canceled, Status::Canceled, Code::Canceled),
+        _ => (State::Finished, Status::Delivered, Code::OkDelivered),
+    };
+    tx.news.group_finished(row.account, group, status, code);
     tx.live.execute(
         "UPDATE send_groups SET state = ?, phase = ?, finished = ? WHERE id = ?",
         (state as u8, Phase::Done as u8, tx.now.millis(), group),

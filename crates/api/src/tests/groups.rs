@@ -1,0 +1,418 @@
+//! Groups through the interface: rows in three formats, broken uploads, sending, approval, cancel, what did not arrive.
+
+use axum::body::Body;
+use bongsu_store::keys::KeyScope;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::world::{Seen, World};
+
+const FROM: &str = "021234567";
+
+impl World {
+    async fn group(&self, key: &str, body: Value) -> String {
+        let group = self.call("POST", "/v1/groups", key, body).await.good(201);
+        group["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// A body of a type, with an idempotency key or without.
+    async fn rows(&self, path: &str, key: &str, content_type: &str, idem: Option<&str>, body: impl Into<Body>) -> Seen {
+        let mut request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header("authorization", format!("Bearer {key}"))
+            .header("content-type", content_type);
+        if let Some(idem) = idem {
+            request = request.header("idempotency-key", idem);
+        }
+        self.send(request.body(body.into()).expect("a request")).await
+    }
+
+    async fn csv(&self, id: &str, key: &str, text: impl Into<String>) -> Seen {
+        self.rows(&format!("/v1/groups/{id}/rows"), key, "text/csv", None, text.into()).await
+    }
+
+    async fn read(&self, path: &str, key: &str) -> Value {
+        self.call("GET", path, key, Value::Null).await.good(200)
+    }
+
+    async fn step(&self, id: &str, what: &str, key: &str) -> Seen {
+        self.call("POST", &format!("/v1/groups/{id}/{what}"), key, Value::Null).await
+    }
+
+    /// Reads a group until something is so: periodic work is on its way.
+    async fn group_until(&self, id: &str, key: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..2_000 {
+            let group = self.read(&format!("/v1/groups/{id}"), key).await;
+            if is_so(&group) {
+                return group;
+            }
+            tokio::time::timeout(std::time::Duration::from_millis(10), std::future::pending::<()>()).await.unwrap_err();
+        }
+        panic!("it never came to that");
+    }
+}
+
+fn numbers(count: usize) -> String {
+    let mut text = "to,이름\n".to_owned();
+    (0..count).for_each(|n| text.push_str(&format!("0102000{n:04},손님{n}\n")));
+    text
+}
+
+fn defaults() -> Value {
+    json!({"defaults": {"from": FROM, "text": "안녕하세요 #{이름}님"}, "name": "봄 행사"})
+}
+
+#[tokio::test]
+async fn a_table_is_staged_sent_and_seen() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let id = world.group(&key, defaults()).await;
+    assert!(id.starts_with("grp_"));
+    let done = world.csv(&id, &key, numbers(700)).await.good(200);
+    assert_eq!(done["counts"], json!({"rows": 700, "accepted": 700, "rejected": 0, "known": 0}));
+    assert_eq!(done["rowsReceived"], 700);
+    let staged = world.read(&format!("/v1/groups/{id}"), &key).await;
+    assert_eq!((&staged["state"], &staged["name"]), (&json!("staging"), &json!("봄 행사")));
+    assert_eq!(staged["estimate"], json!({"unit": "point:sms", "amount": 700}));
+    assert_eq!(staged["progress"], Value::Null);
+    let none = world.read("/v1/messages", &key).await;
+    assert_eq!(none["items"], json!([]));
+    let sent = world.step(&id, "send", &key).await.good(202);
+    assert_eq!(sent["state"], "sending");
+    assert_eq!(sent["progress"]["total"], 700);
+    let again = world.step(&id, "send", &key).await.good(202);
+    assert_eq!(again["sentAt"], sent["sentAt"]);
+    let balance = world.read("/v1/wallet", &key).await;
+    assert_eq!(balance["balances"]["point:sms"], 300);
+    let list = world.read("/v1/groups", &key).await;
+    assert_eq!(list["items"][0]["id"].as_str(), Some(&*id));
+    let audit = world.read("/v1/audit", &world.operator).await;
+    assert_eq!((&audit["accepted"], &audit["missing"]), (&json!(700), &json!(0)));
+}
+
+#[tokio::test]
+async fn rows_come_as_json_and_line_by_line() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let id = world.group(&key, json!({"defaults": {"from": FROM, "text": "공지"}})).await;
+    let path = format!("/v1/groups/{id}/rows");
+    let body = json!({"messages": [{"to": "01020000001"}, {"to": "1"}, {"to": "01020000002", "text": "둘"}]});
+    let done = world.call("POST", &path, &key, body).await.good(200);
+    assert_eq!(done["counts"], json!({"rows": 3, "accepted": 2, "rejected": 1, "known": 0}));
+    let lines = "{\"to\":\"01020000003\",\"lane\":\"realtime\"}\n\n{\"to\":5}\n{\"to\":\"01020000004\"}";
+    let done = world.rows(&path, &key, "application/x-ndjson", None, lines).await.good(200);
+    assert_eq!(done["counts"], json!({"rows": 3, "accepted": 2, "rejected": 1, "known": 0}));
+    let errors = world.read(&format!("/v1/groups/{id}/errors"), &key).await;
+    let told: Vec<_> = errors["items"].as_array().expect("a list").iter().map(|e| (&e["row"], &e["code"])).collect();
+    assert_eq!(told, [(&json!(2), &json!("UM1020")), (&json!(5), &json!("UM1001"))]);
+    let page = world.read(&format!("/v1/groups/{id}/errors?limit=1"), &key).await;
+    let next = page["nextCursor"].as_str().expect("a cursor");
+    let page = world.read(&format!("/v1/groups/{id}/errors?limit=1&cursor={next}"), &key).await;
+    assert_eq!(page["items"][0]["row"], 5);
+    for (content_type, body, refusal) in [
+        ("text/plain", "x", (415, "UM1015")),
+        ("application/json", "{\"rows\":[]}", (400, "UM1001")),
+        ("application/json", "no", (400, "UM1001")),
+        ("text/csv; charset=utf-16", "to\n", (415, "UM1015")),
+        ("text/csv", "number\n010\n", (422, "UM1001")),
+    ] {
+        assert_eq!(world.rows(&path, &key, content_type, None, body).await.refusal(), refusal, "{content_type} {body}");
+    }
+    let rest = world.read(&format!("/v1/groups/{id}"), &key).await;
+    assert_eq!(rest["counts"], json!({"rows": 6, "accepted": 4, "rejected": 2}));
+    assert_eq!(rest["uploading"], false);
+}
+
+#[tokio::test]
+async fn what_a_row_lacks_is_told_by_its_number() {
+    let world = World::new().await;
+    let (account, key) = world.sending_account("a").await;
+    let id = world.group(&key, defaults()).await;
+    let text = "to,이름,from,clientRef\n\
+                01020000001,하나,,r-1\n\
+                0212345678,둘,,r-2\n\
+                01020000003,셋,029999999,r-3\n\
+                01020000004,넷,,r-1\n\
+                =cmd,\u{1F600},,r-5\n";
+    let done = world.csv(&id, &key, text).await.good(200);
+    assert_eq!(done["counts"], json!({"rows": 5, "accepted": 1, "rejected": 4, "known": 0}));
+    let errors = world.read(&format!("/v1/groups/{id}/errors"), &key).await;
+    let told: Vec<_> = errors["items"].as_array().expect("a list").iter().map(|e| (&e["row"], &e["field"])).collect();
+    let row = |row: u32, field: &str| (json!(row), json!(field));
+    let expected = [row(2, "to"), row(3, "from"), row(4, "clientRef"), row(5, "to"), row(5, "text")];
+    assert_eq!(told, expected.iter().map(|(row, field)| (row, field)).collect::<Vec<_>>());
+    assert!(!errors.to_string().contains("0212345678"), "{errors}");
+    let full = world.csv_of(&id, &key).await;
+    let lines: Vec<&str> = full.lines().collect();
+    assert_eq!(lines[0], "row,to,clientRef,code,name,reason");
+    assert!(lines[1].starts_with("2,0212345678,r-2,UM1020,BAD_RECIPIENT_FORMAT,"), "{}", lines[1]);
+    assert!(lines[2].starts_with("3,01020000003,r-3,UM2001,SENDER_NOT_REGISTERED,"), "{}", lines[2]);
+    assert!(lines[3].starts_with("4,01020000004,r-1,UM1010,DUPLICATE_CLIENT_REF,"), "{}", lines[3]);
+    assert!(lines[4].starts_with("5,'=cmd,r-5,") && lines[4].contains("text: "), "{}", lines[4]);
+    assert_eq!(lines.len(), 5);
+    let reader = world.key(account, &[KeyScope::Read]).await;
+    let masked = world.csv_of(&id, &reader).await;
+    assert!(masked.contains("\n4,010****0004,") && masked.contains("\n2,021***5678,"), "{masked}");
+}
+
+impl World {
+    async fn csv_of(&self, id: &str, key: &str) -> String {
+        let seen = self.call("GET", &format!("/v1/groups/{id}/failures.csv"), key, Value::Null).await;
+        assert_eq!(seen.headers["content-type"], "text/csv; charset=utf-8");
+        let Value::String(text) = seen.good(200) else { panic!("text") };
+        text
+    }
+}
+
+/// A body that breaks off after its pieces.
+fn broken(pieces: Vec<String>) -> Body {
+    let pieces = pieces.into_iter().map(|piece| Ok(Bytes::from(piece)));
+    let end = std::iter::once(Err(std::io::Error::other("the line is cut")));
+    Body::from_stream(futures_util::stream::iter(pieces.chain(end)))
+}
+
+#[tokio::test]
+async fn a_broken_upload_goes_on_without_a_double() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let id = world.group(&key, defaults()).await;
+    let path = format!("/v1/groups/{id}/rows");
+    let all = numbers(30);
+    let cut = all.find("손님20").expect("a row") + 3;
+    let seen = world.rows(&path, &key, "text/csv", None, broken(vec![all[..cut].to_owned()])).await;
+    assert_eq!(seen.refusal(), (400, "UM1001"));
+    let group = world.read(&format!("/v1/groups/{id}"), &key).await;
+    assert_eq!(group["rowsReceived"], 20, "rows that came whole are there");
+    // The whole table again, or from any row before.
+    let done = world.rows(&format!("{path}?from=1"), &key, "text/csv", None, all.clone()).await.good(200);
+    assert_eq!(done["counts"], json!({"rows": 30, "accepted": 10, "rejected": 0, "known": 20}));
+    let gap = world.rows(&format!("{path}?from=32"), &key, "text/csv", None, "to\n1\n").await;
+    assert_eq!(gap.refusal(), (409, "UM1013"));
+    // With a key nobody has to count.
+    let more = numbers(40).replace("0102000", "0102001");
+    let cut = more.find("손님10").expect("a row");
+    let seen = world.rows(&path, &key, "text/csv", Some("part-2"), broken(vec![more[..cut].to_owned()])).await;
+    assert_eq!(seen.refusal(), (400, "UM1001"));
+    assert_eq!(world.read(&format!("/v1/groups/{id}"), &key).await["uploading"], true);
+    assert_eq!(world.csv(&id, &key, "to\n1\n").await.refusal(), (409, "UM1013"));
+    assert_eq!(world.step(&id, "send", &key).await.refusal(), (409, "UM1013"));
+    for known in [10, 40] {
+        let done = world.rows(&path, &key, "text/csv", Some("part-2"), more.clone()).await.good(200);
+        assert_eq!(done["counts"]["known"], known);
+        assert_eq!(done["rowsReceived"], 70);
+    }
+    let longer = world.rows(&path, &key, "text/csv", Some("part-2"), more.clone() + "01020020000,x\n").await;
+    assert_eq!(longer.refusal(), (422, "UM1006"));
+    let sent = world.step(&id, "send", &key).await.good(202);
+    assert_eq!(sent["progress"]["total"], 70);
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_be_paid_stays_staged() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let id = world.group(&key, defaults()).await;
+    assert_eq!(world.step(&id, "send", &key).await.refusal(), (409, "UM1013"));
+    world.csv(&id, &key, numbers(1_001)).await.good(200);
+    assert_eq!(world.step(&id, "send", &key).await.refusal(), (402, "UM3001"));
+    assert_eq!(world.read(&format!("/v1/groups/{id}"), &key).await["state"], "staging");
+    let credit = json!({"account": account_of(&world, &key).await, "unit": "point:sms", "amount": 1, "cause": "more"});
+    world.call("POST", "/v1/wallet/credits", &world.operator, credit).await.good(201);
+    world.step(&id, "send", &key).await.good(202);
+}
+
+async fn account_of(world: &World, key: &str) -> String {
+    let rows = world.read("/v1/keys", key).await;
+    rows["items"][0]["account"].as_str().expect("an account").to_owned()
+}
+
+#[tokio::test]
+async fn another_key_with_the_scope_approves() {
+    let world = World::new().await;
+    let (account, key) = world.sending_account("a").await;
+    let id = world.group(&key, json!({"defaults": {"from": FROM, "text": "공지"}, "approval": true})).await;
+    world.csv(&id, &key, "to\n01020000001\n").await.good(200);
+    assert_eq!(world.step(&id, "approve", &key).await.refusal(), (409, "UM1013"));
+    assert_eq!(world.step(&id, "send", &key).await.good(202)["state"], "waiting_approval");
+    assert_eq!(world.step(&id, "approve", &key).await.refusal(), (403, "UM1003"));
+    let sender = world.key(account, &[KeyScope::Send]).await;
+    assert_eq!(world.step(&id, "approve", &sender).await.refusal(), (403, "UM1003"));
+    let boss = world.key(account, &[KeyScope::Manage]).await;
+    assert_eq!(world.step(&id, "approve", &boss).await.good(202)["state"], "sending");
+}
+
+#[tokio::test]
+async fn a_canceled_group_says_what_had_left_and_gives_the_rest_back() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let id = world.group(&key, defaults()).await;
+    world.csv(&id, &key, numbers(600)).await.good(200);
+    world.step(&id, "send", &key).await.good(202);
+    let canceled = world.step(&id, "cancel", &key).await.good(200);
+    assert_eq!(canceled["state"], "canceled");
+    let (kept, left) = (canceled["cancel"]["canceled"].as_u64(), canceled["cancel"]["escaped"].as_u64());
+    assert_eq!(kept.zip(left).map(|(kept, left)| kept + left), Some(600));
+    let over = world.group_until(&id, &key, |group| group["finishedAt"] != Value::Null).await;
+    assert_eq!(over["progress"]["counts"]["canceled"], canceled["cancel"]["canceled"]);
+    assert_eq!(world.step(&id, "cancel", &key).await.good(200)["cancel"], canceled["cancel"]);
+    assert_eq!(world.step(&id, "send", &key).await.refusal(), (409, "UM1013"));
+    let failures = world.csv_of(&id, &key).await;
+    assert_eq!(failures.lines().filter(|line| line.contains(",CANCELED,")).count() as u64, kept.unwrap_or(0));
+    assert!(failures.contains("\n1,01020000000,,"), "{}", &failures[..200]);
+    let staged = world.group(&key, defaults()).await;
+    world.csv(&staged, &key, numbers(3)).await.good(200);
+    let gone = world.step(&staged, "cancel", &key).await.good(200);
+    assert_eq!(gone["cancel"], json!({"canceled": 3, "escaped": 0}));
+    let audit = world.read("/v1/audit", &world.operator).await;
+    assert_eq!(
+        (&audit["accepted"], &audit["ledgerMismatch"], &audit["doubleCharge"]),
+        (&json!(600), &json!(0), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn a_group_waits_for_its_time_and_takes_another() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let id = world.group(&key, defaults()).await;
+    world.csv(&id, &key, numbers(2)).await.good(200);
+    let path = format!("/v1/groups/{id}/schedule");
+    for wrong in ["soon", "2020-01-01T00:00:00+09:00", "2099-01-01T00:00:00+09:00"] {
+        let seen = world.call("POST", &path, &key, json!({"sendAt": wrong})).await;
+        assert_eq!(seen.status.as_u16(), 422, "{wrong}: {}", seen.body);
+    }
+    let (first, second) = ("2026-11-21T12:00:00.000+09:00", "2026-11-22T12:00:00.000+09:00");
+    let scheduled = world.call("POST", &path, &key, json!({"sendAt": first})).await.good(202);
+    assert_eq!(scheduled["state"], "scheduled");
+    let moved = world.call("POST", &path, &key, json!({"sendAt": second})).await.good(202);
+    assert_ne!(moved["sendAt"], scheduled["sendAt"]);
+    let canceled = world.step(&id, "cancel", &key).await.good(200);
+    assert_eq!(canceled["cancel"], json!({"canceled": 2, "escaped": 0}));
+}
+
+#[tokio::test]
+async fn a_group_is_made_once_by_its_key() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let make = |text: &'static str| {
+        let body = json!({"defaults": {"text": text}}).to_string();
+        world.rows("/v1/groups", &key, "application/json", Some("make-1"), body)
+    };
+    let first = make("하나").await.good(201);
+    let again = make("하나").await;
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(again.good(201), first);
+    assert_eq!(make("둘").await.refusal(), (422, "UM1006"));
+    for (body, field) in [
+        (json!({"defaults": {"colour": "red"}}), "defaults.colour"),
+        (json!({"name": ""}), "name"),
+        (json!({"approval": "yes"}), "approval"),
+        (json!({"messages": []}), "messages"),
+        (json!({"sendAt": "morning"}), "sendAt"),
+    ] {
+        let seen = world.call("POST", "/v1/groups", &key, body).await;
+        assert_eq!(seen.body["errors"][0]["field"], field, "{}", seen.body);
+        assert_eq!(seen.refusal().0, 422);
+    }
+}
+
+#[tokio::test]
+async fn a_neighbours_group_is_not_there() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let (_, other) = world.sending_account("b").await;
+    let id = world.group(&key, defaults()).await;
+    assert_eq!(world.csv(&id, &other, numbers(1)).await.refusal(), (404, "UM1011"));
+    for path in ["", "/errors", "/failures.csv", "/events"] {
+        let seen = world.call("GET", &format!("/v1/groups/{id}{path}"), &other, Value::Null).await;
+        assert_eq!(seen.refusal(), (404, "UM1011"), "{path}");
+    }
+    for what in ["send", "cancel", "approve"] {
+        assert_eq!(world.step(&id, what, &other).await.refusal(), (404, "UM1011"), "{what}");
+    }
+    assert_eq!(world.read("/v1/groups", &other).await["items"], json!([]));
+    let all = world.read("/v1/groups", &world.operator).await;
+    assert_eq!(all["items"].as_array().map(Vec::len), Some(1));
+}
+
+/// Events of a stream as they come: name and data.
+async fn next_event(body: &mut Body) -> Option<(String, Value)> {
+    let frame = body.frame().await?.expect("no break").into_data().expect("data");
+    let text = String::from_utf8(frame.to_vec()).expect("text");
+    let (name, data) = text.trim_end().split_once('\n')?;
+    let data = serde_json::from_str(data.strip_prefix("data: ")?).expect("JSON");
+    Some((name.strip_prefix("event: ")?.to_owned(), data))
+}
+
+async fn open(world: &World, path: &str, key: &str) -> (u16, Body) {
+    let request = Request::builder().uri(path).header("authorization", format!("Bearer {key}"));
+    let response = world.router.clone().oneshot(request.body(Body::empty()).expect("a request")).await;
+    let (parts, body) = response.expect("never fails").into_parts();
+    (parts.status.as_u16(), body)
+}
+
+fn adds_up(progress: &Value) -> bool {
+    let counts = progress["counts"].as_object().expect("counts");
+    counts.values().map(|count| count.as_u64().expect("a count")).sum::<u64>()
+        == progress["total"].as_u64().expect("a total")
+}
+
+#[tokio::test]
+async fn progress_adds_up_in_every_event_and_ends() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let id = world.group(&key, defaults()).await;
+    world.csv(&id, &key, numbers(600)).await.good(200);
+    let path = format!("/v1/groups/{id}/events");
+    let (status, mut body) = open(&world, &path, &key).await;
+    assert_eq!(status, 200);
+    let (name, first) = next_event(&mut body).await.expect("an event");
+    assert_eq!(
+        (name.as_str(), &first["state"], &first["counts"]),
+        ("progress", &json!("staging"), &json!({"staging": 600}))
+    );
+    world.step(&id, "send", &key).await.good(202);
+    world.step(&id, "cancel", &key).await.good(200);
+    loop {
+        let (name, progress) = next_event(&mut body).await.expect("it ends with finished");
+        assert!(adds_up(&progress), "{progress}");
+        if name == "finished" {
+            assert_eq!(progress["ended"], 600);
+            break;
+        }
+    }
+    assert!(next_event(&mut body).await.is_none());
+    let batch = json!({"messages": [{"to": "01020000001", "from": FROM, "text": "하나"}]});
+    let batch = world.call("POST", "/v1/messages/batch", &key, batch).await.good(202);
+    let batch = batch["batchId"].as_str().expect("an id");
+    let (status, mut of_batch) = open(&world, &format!("/v1/batches/{batch}/events"), &key).await;
+    assert_eq!(status, 200);
+    let (_, progress) = next_event(&mut of_batch).await.expect("an event");
+    assert_eq!((progress["total"].as_u64(), adds_up(&progress)), (Some(1), true));
+    let as_batch = format!("/v1/batches/{}/events", id.replace("grp_", "bat_"));
+    assert_eq!(open(&world, &as_batch, &key).await.0, 404);
+}
+
+#[tokio::test]
+async fn few_streams_of_an_account_stay_open() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let (_, other) = world.sending_account("b").await;
+    let id = world.group(&key, defaults()).await;
+    let path = format!("/v1/groups/{id}/events");
+    let mut open_ones = Vec::new();
+    for _ in 0..crate::streams::STREAMS_MAX {
+        let (status, body) = open(&world, &path, &key).await;
+        assert_eq!(status, 200);
+        open_ones.push(body);
+    }
+    assert_eq!(open(&world, &path, &key).await.0, 429);
+    let theirs = world.group(&other, defaults()).await;
+    assert_eq!(open(&world, &format!("/v1/groups/{theirs}/events"), &other).await.0, 200);
+    open_ones.pop();
+    assert_eq!(open(&world, &path, &key).await.0, 200);
+}
