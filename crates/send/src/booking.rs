@@ -8,7 +8,7 @@ use bongsu_store::claims::{Due, ENDS_HERE, NO_RELAY};
 
 use crate::dispatch::Shared;
 use crate::outgoing::Ready;
-use crate::shares::Ratios;
+use crate::shares::{Ratio, Ratios};
 
 /// What is to happen with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,16 @@ impl Booking {
 /// Parts that all relays together take now in a lane.
 pub fn total_room(shared: &Shared, lane: Lane) -> u32 {
     shared.relays.all().iter().map(|link| link.room(lane).saturating_sub(shared.pending.of(link.no))).sum()
+}
+
+/// Messages of one part that can be booked by the ratio before a relay of it has no room; relays that are down or probed
+/// stop nothing.
+pub fn room_in_ratio(shared: &Shared, ratio: &Ratio, lane: Lane, now: Timestamp) -> u32 {
+    let room = |(relay, share): &(u8, u32)| {
+        let link = shared.relays.get(*relay).filter(|link| *share > 0 && link.is_closed(now) && !link.is_down(now))?;
+        Some(link.room(lane).saturating_sub(shared.pending.of(*relay)).saturating_mul(100) / share)
+    };
+    ratio.shares.as_slice().iter().filter_map(room).min().unwrap_or(u32::MAX)
 }
 
 /// Books the first attempt of a message: by the customer's ratio, exactly.

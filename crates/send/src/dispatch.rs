@@ -30,6 +30,10 @@ const UNSETTLED_MAX: usize = 16_000;
 const CLAIM_MAX: usize = 500;
 /// The fewest messages of a turn, so that many accounts do not make many tiny commits.
 const TURN_MIN: usize = 16;
+/// Messages that are worth a claim of `bulk` or `ad` at once; room for fewer waits a moment for more.
+const WORTH: usize = 250;
+/// How long it waits.
+const WORTH_WAIT: Duration = Duration::from_millis(20);
 /// Records taken from the queue of a lane at once.
 const PULL_MAX: usize = 1_000;
 /// Rows read ahead that memory keeps over all lanes.
@@ -40,6 +44,8 @@ const TICK: Duration = Duration::from_millis(20);
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// The same where other processes accept: nothing but the store tells what they accepted.
 const SHARED_SWEEP_EVERY: Duration = Duration::from_millis(40);
+/// When a sweep looks at the same account of `bulk` or `ad` again.
+const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// Runs of other dispatchers that are remembered while they wait.
 const FOREIGN_MAX: usize = 20_000;
 /// Due messages read at once.
@@ -150,6 +156,12 @@ pub struct Dispatcher {
     swept: Option<Timestamp>,
     due_looked: Option<Timestamp>,
     due_out: usize,
+    /// The last sweep saw something due.
+    is_due: bool,
+    /// Accounts whose runs in `bulk` or `ad` a sweep has looked at: what is left there is mostly of other dispatchers.
+    looked: std::collections::HashMap<(Lane, AccountId), Timestamp>,
+    /// When runs of each lane were claimed last.
+    claimed: [Option<Timestamp>; Lane::ALL.len()],
     /// Since when runs of other dispatchers are seen to wait.
     foreign: std::collections::HashMap<i64, Timestamp>,
 }
@@ -168,6 +180,9 @@ impl Dispatcher {
             swept: None,
             due_looked: None,
             due_out: 0,
+            is_due: false,
+            looked: Default::default(),
+            claimed: Default::default(),
             foreign: Default::default(),
         }
     }
@@ -258,22 +273,30 @@ impl Dispatcher {
         if self.foreign.len() > FOREIGN_MAX {
             self.foreign.clear();
         }
+        let mut asks = [false; Lane::ALL.len()];
         for lane in Lane::ALL {
             let state = self.lanes.get(lane);
-            if !shared && !state.is_empty() && !state.more_accounts {
+            asks[lane as usize] = shared || state.is_empty() || state.more_accounts;
+            state.more_accounts &= !asks[lane as usize];
+        }
+        if !asks.contains(&true) {
+            return Ok(());
+        }
+        let waiting = self.shared.store.waiting(now, crate::lanes::ACCOUNTS_MAX as u32).await?;
+        self.is_due |= waiting.is_due;
+        self.looked.retain(|_, at| now.since(*at) < LOOK_AGAIN);
+        for (lane, account) in waiting.accounts {
+            let has_runs = self.lanes.get(lane).turn(account).is_some_and(|turn| !turn.runs.is_empty());
+            let was_looked_at = self.looked.contains_key(&(lane, account));
+            if !asks[lane as usize] || has_runs || (was_looked_at && !nudged) {
                 continue;
             }
-            state.more_accounts = false;
-            let accounts =
-                self.shared.store.waiting_accounts(lane, AccountId(0), crate::lanes::ACCOUNTS_MAX as u32).await?;
-            for account in accounts {
-                if self.lanes.get(lane).turn(account).is_some_and(|turn| !turn.runs.is_empty()) {
-                    continue;
-                }
-                let found = self.refill(lane, account).await?;
-                if !first_time && !shared {
-                    self.shared.store.metrics().sweeper_found.fetch_add(found as u64, Ordering::Relaxed);
-                }
+            if shared && matches!(lane, Lane::Bulk | Lane::Ad) {
+                self.looked.insert((lane, account), now);
+            }
+            let found = self.refill(lane, account).await?;
+            if !first_time && !shared {
+                self.shared.store.metrics().sweeper_found.fetch_add(found as u64, Ordering::Relaxed);
             }
         }
         Ok(())
@@ -319,9 +342,13 @@ impl Dispatcher {
     async fn look_due(&mut self) -> Result<(), Error> {
         let now = self.shared.clock.now();
         let waiting: usize = Lane::ALL.iter().map(|lane| self.lanes.get(*lane).due.len()).sum();
-        if waiting > 0 || self.due_out > 0 || self.due_looked.is_some_and(|at| now.since(at) < TICK) {
+        let has_looked = self.due_looked.is_some_and(|at| now.since(at) < TICK);
+        // Where the store is far, the sweep tells whether it is worth a look.
+        let has_none = self.shared.territory.is_shared() && !self.is_due;
+        if waiting > 0 || self.due_out > 0 || has_looked || has_none {
             return Ok(());
         }
+        self.is_due = false;
         self.due_looked = Some(now);
         let is_night = !self.shared.config.ad_hours.is_open(now);
         let mut held = Vec::new();
@@ -351,6 +378,20 @@ impl Dispatcher {
     fn is_full(&self) -> bool {
         self.shared.claims_out.load(Ordering::Acquire) >= CLAIMS_OUT_MAX
             || self.shared.unsettled.load(Ordering::Acquire) >= UNSETTLED_MAX
+    }
+
+    /// Whether the room is worth a claim now: over a database each claim costs round trips, whatever its size, so a little
+    /// room waits a moment for more.
+    fn is_worth(&mut self, lane: Lane, account: AccountId, quantum: usize, now: Timestamp) -> bool {
+        let waited = self.claimed[lane as usize].is_none_or(|at| now.since(at) >= WORTH_WAIT);
+        if waited || matches!(lane, Lane::Auth | Lane::Realtime) || !self.shared.territory.is_shared() {
+            return true;
+        }
+        let Some(turn) = self.lanes.get(lane).turn(account) else { return true };
+        let (ready, channel) = (turn.ready.len(), turn.ready.front().map(|ready| ready.row.channel));
+        let ratio = channel.and_then(|channel| self.ratios.get(account, channel));
+        let room = ratio.map_or(u32::MAX, |ratio| booking::room_in_ratio(&self.shared, ratio, lane, now));
+        room as usize >= ready.min(quantum).min(WORTH)
     }
 
     /// Lets waiting runs of a lane go, account by account.
@@ -388,6 +429,9 @@ impl Dispatcher {
         }
         self.load_ratios(lane, account).await?;
         let now = self.shared.clock.now();
+        if !self.is_worth(lane, account, quantum, now) {
+            return Ok(false);
+        }
         let blocked_for = self.blocked.get(&(lane, account)).map_or(Duration::ZERO, |since| now.since(*since));
         let mut leaving = Vec::new();
         let mut relays = Vec::new();
@@ -409,6 +453,7 @@ impl Dispatcher {
             return Ok(false);
         }
         self.blocked.remove(&(lane, account));
+        self.claimed[lane as usize] = Some(now);
         self.claim_run(lane, account, run, relays, leaving)?;
         Ok(true)
     }

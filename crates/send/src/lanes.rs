@@ -10,7 +10,7 @@ use bongsu_store::rows::Run;
 use crate::outgoing::Ready;
 
 /// Runs an account has in memory; the rest waits in the store.
-pub const RUNS_MAX: usize = 8;
+pub const RUNS_MAX: usize = 24;
 /// Accounts of a lane in memory.
 pub const ACCOUNTS_MAX: usize = 2_000;
 

@@ -2,13 +2,25 @@
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use bongsu_domain::Lane;
+use bongsu_domain::{Lane, Timestamp};
 use bongsu_relay::Health;
 use bongsu_store::COMMIT_BOUNDS_US;
 
 use crate::metrics::head;
 use crate::service::Service;
+
+/// How long what a database counted is told again.
+const COUNTED_FOR: Duration = Duration::from_secs(1);
+
+/// What the store counted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counted {
+    at: Option<Timestamp>,
+    waiting: Vec<(Lane, Timestamp)>,
+    unknown: u64,
+}
 
 impl Service {
     /// All metrics as Prometheus text.
@@ -75,15 +87,27 @@ impl Service {
         let _ = writeln!(out, "bongsu_commit_seconds_count {total}");
     }
 
+    /// What only the store knows; over a database asked once a second, however often the page is read.
+    async fn counted(&self, now: Timestamp) -> Counted {
+        let mut kept = self.counted.lock().await;
+        let is_old = kept.at.is_none_or(|at| now.since(at) >= COUNTED_FOR || at > now);
+        if is_old || !self.shared.territory.is_shared() {
+            let waiting = self.shared.store.oldest_waiting().await.unwrap_or_default();
+            let unknown = self.shared.store.unknown_open().await.unwrap_or_default();
+            *kept = Counted { at: Some(now), waiting, unknown };
+        }
+        kept.clone()
+    }
+
     async fn backlog_page(&self, out: &mut String) {
         let now = self.shared.clock.now();
+        let Counted { waiting, unknown, .. } = self.counted(now).await;
         head(
             out,
             "bongsu_oldest_queued_seconds",
             "gauge",
             "Age of the oldest waiting message of a lane, since it could leave.",
         );
-        let waiting = self.shared.store.oldest_waiting().await.unwrap_or_default();
         for lane in Lane::ALL {
             // A lane where nothing waits has a value, too: an absent one would look like a scrape that failed.
             let hours = self.shared.config.ad_hours;
@@ -96,7 +120,7 @@ impl Service {
             let _ = writeln!(out, "bongsu_oldest_queued_seconds{{lane=\"{}\"}} {age}", lane.as_str());
         }
         head(out, "bongsu_unknown_attempts", "gauge", "Attempts whose fate is unknown now.");
-        let _ = writeln!(out, "bongsu_unknown_attempts {}", self.shared.store.unknown_open().await.unwrap_or_default());
+        let _ = writeln!(out, "bongsu_unknown_attempts {unknown}");
         head(out, "bongsu_in_flight", "gauge", "Messages between claim and result in memory.");
         let _ = writeln!(out, "bongsu_in_flight {}", self.shared.flights.lock().count());
     }

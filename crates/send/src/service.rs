@@ -37,6 +37,7 @@ pub struct Service {
     pub(crate) trace: Option<Arc<str>>,
     /// Turns of uploads to groups.
     pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) counted: Arc<tokio::sync::Mutex<crate::page::Counted>>,
     tasks: Arc<Mutex<Option<Tasks>>>,
     failed: watch::Receiver<Option<&'static str>>,
 }
@@ -50,6 +51,7 @@ impl Service {
             batches: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
             trace: None,
             uploads: Arc::new(Semaphore::new(UPLOADS_AT_ONCE)),
+            counted: Arc::default(),
             tasks: Arc::new(Mutex::new(Some(tasks))),
             failed,
         }

@@ -21,10 +21,14 @@ use crate::receipts::Unmatched;
 
 /// Changes of one write unit, so that an urgent accept gets in between.
 const CHANGES_MAX: usize = 800;
+/// The same over a database, where each unit costs round trips, whatever its size.
+const SHARED_CHANGES_MAX: usize = 2_400;
 /// Event lists taken at once.
 const LISTS_MAX: usize = 256;
 /// Orphans that memory keeps to meet the answer they overtook.
 const ORPHANS_MAX: usize = 100_000;
+/// How long results gather before a round over a database, where each round costs round trips, whatever its size.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often messages that wait long leave memory.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -77,8 +81,8 @@ impl Round {
         }
     }
 
-    /// The changes in units of about [`CHANGES_MAX`], cut only between events.
-    fn chunks(&mut self) -> Vec<Vec<Change>> {
+    /// The changes in units of about so many, cut only between events.
+    fn chunks(&mut self, most: usize) -> Vec<Vec<Change>> {
         self.cut();
         let mut chunks: Vec<Vec<Change>> = Vec::new();
         let mut changes = std::mem::take(&mut self.changes).into_iter();
@@ -86,7 +90,7 @@ impl Round {
         for to in std::mem::take(&mut self.cuts) {
             let event = changes.by_ref().take(to - from);
             match chunks.last_mut() {
-                Some(chunk) if chunk.len() + (to - from) <= CHANGES_MAX => chunk.extend(event),
+                Some(chunk) if chunk.len() + (to - from) <= most => chunk.extend(event),
                 _ => chunks.push(event.collect()),
             }
             from = to;
@@ -142,6 +146,9 @@ impl Settler {
                     if count == 0 {
                         return;
                     }
+                    if self.shared.territory.is_shared() {
+                        self.gather(&mut lists).await;
+                    }
                     let events = lists.drain(..).flatten().collect();
                     self.settle(events).await;
                 }
@@ -153,6 +160,17 @@ impl Settler {
             }
             self.look_for_foreign().await;
             self.tick().await;
+        }
+    }
+
+    /// Takes what comes within a moment as well.
+    async fn gather(&mut self, lists: &mut Vec<Vec<Event>>) {
+        let until = tokio::time::Instant::now() + GATHER;
+        while lists.len() < LISTS_MAX {
+            let more = self.events.recv_many(lists, LISTS_MAX - lists.len());
+            if !tokio::time::timeout_at(until, more).await.is_ok_and(|count| count > 0) {
+                return;
+            }
         }
     }
 
@@ -190,7 +208,8 @@ impl Settler {
 
     /// Writes a round, however long the store refuses; what is decided here is decided.
     pub(crate) async fn write(&mut self, mut round: Round) {
-        let chunks = round.chunks();
+        let most = if self.shared.territory.is_shared() { SHARED_CHANGES_MAX } else { CHANGES_MAX };
+        let chunks = round.chunks(most);
         let mut firsts = Vec::new();
         for written in futures_util::future::join_all(chunks.into_iter().map(|chunk| self.apply(chunk))).await {
             firsts.extend(written);
@@ -203,6 +222,8 @@ impl Settler {
             ack.confirm();
         }
         if round.urgent {
+            // Over a database a look at what is due waits for a sweep that says so.
+            self.shared.nudged.fetch_or(self.shared.territory.is_shared(), Ordering::AcqRel);
             self.shared.wake.notify_one();
         }
     }

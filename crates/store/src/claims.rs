@@ -252,14 +252,38 @@ pub(crate) fn waiting_runs(
     Ok(found)
 }
 
-/// Accounts above `after` that have waiting runs in a lane.
-pub(crate) fn waiting_accounts(live: &Db, lane: Lane, after: AccountId, limit: u32) -> Result<Vec<AccountId>, Error> {
-    let mut statement = live.prepare_cached(
-        "SELECT DISTINCT account FROM backlog WHERE lane = ? AND account > ? ORDER BY account LIMIT ?",
-    )?;
-    let found = statement
-        .query_map((lane as u8, after.0, limit), |row| row.get(0).map(AccountId))?
-        .collect::<Result<_, _>>()?;
+/// What a dispatcher finds when it looks around.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Accounts that have waiting runs, in the order of lanes and accounts.
+    pub accounts: Vec<(Lane, AccountId)>,
+    /// Whether anything is due, in whosever part.
+    pub is_due: bool,
+}
+
+/// Accounts that have waiting runs, at most `limit` of each lane, and whether anything is due by now: one statement, since
+/// dispatchers ask often.
+pub(crate) fn waiting(live: &Db, now_ms: i64, limit: u32) -> Result<Waiting, Error> {
+    let of_lane = |lane: &Lane| {
+        let lane = *lane as u8;
+        format!(
+            "SELECT {lane} AS lane, account FROM
+               (SELECT DISTINCT account FROM backlog WHERE lane = {lane} ORDER BY account LIMIT ?) AS lane_{lane}"
+        )
+    };
+    let accounts = Lane::ALL.iter().map(of_lane).collect::<Vec<_>>().join(" UNION ALL ");
+    let due =
+        "SELECT 255 AS lane, at AS account FROM (SELECT at FROM due WHERE at <= ? ORDER BY at LIMIT 1) AS due_now";
+    let mut statement = live.prepare_cached(&format!("{accounts} UNION ALL {due}"))?;
+    let limit = i64::from(limit);
+    let mut rows = statement.query([limit, limit, limit, limit, now_ms])?;
+    let mut found = Waiting::default();
+    while let Some(row) = rows.next()? {
+        match Lane::from_u8(row.get(0)?) {
+            Some(lane) => found.accounts.push((lane, AccountId(row.get(1)?))),
+            None => found.is_due = true,
+        }
+    }
     Ok(found)
 }
 

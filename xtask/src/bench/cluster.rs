@@ -29,7 +29,8 @@ const AGAIN: &str = "bongsu_store_again_total";
 const SUBMITS: &str = "bongsu_accept_to_submit_seconds_count";
 /// Both dispatch processes hold links by then.
 const SPREAD_LIMIT: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_millis(200);
+/// Each look at the metrics is a question to the database.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// One look at one process.
 #[derive(Debug, Clone)]
@@ -205,13 +206,12 @@ fn extra(
         let now = after[name].metrics.sum(metric, &[])?;
         Some(now - before.get(name).and_then(|part| part.metrics.sum(metric, &[])).unwrap_or(0.0))
     };
-    let per_message = |metric: &str| {
-        let all = after.keys().map(|name| grown(name, metric));
-        rounded(
-            all.fold(None, |sum: Option<f64>, one| one.map_or(sum, |one| Some(sum.unwrap_or(0.0) + one)))
-                .map(|n| n / messages),
-        )
-    };
+    // Small numbers: four places.
+    let fine = |n: f64| (n * 10_000.0).round() / 10_000.0;
+    let trips: BTreeMap<&String, f64> =
+        after.keys().filter_map(|name| Some((name, grown(name, ROUND_TRIPS)? / messages))).collect();
+    let all_trips = (!trips.is_empty()).then(|| fine(trips.values().sum()));
+    let trips: Map<String, Value> = trips.into_iter().map(|(name, n)| (name.clone(), json!(fine(n)))).collect();
     let cpu = |name: &String| after[name].cpu_us.saturating_sub(before.get(name).map_or(0, |part| part.cpu_us));
     let dispatch: Vec<&String> = after.keys().filter(|name| after[*name].role == Role::Dispatch).collect();
     let submits: Vec<f64> = dispatch.iter().map(|name| grown(name, SUBMITS).unwrap_or(0.0)).collect();
@@ -230,7 +230,8 @@ fn extra(
             "processes": after.keys().map(|name| (name.clone(), json!(rounded(Some(cpu(name) as f64 / messages))))).collect::<Map<_, _>>(),
             "services": by_service.collect::<Map<_, _>>(),
         },
-        "roundTripsPerMessage": per_message(ROUND_TRIPS),
+        "roundTripsPerMessage": all_trips,
+        "roundTripsOf": trips,
         "transactionsAgain": after.keys().filter_map(|name| grown(name, AGAIN)).sum::<f64>(),
     })
 }

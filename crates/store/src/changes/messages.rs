@@ -62,7 +62,7 @@ const RECEIPT: &[(&str, crate::db::dialect::Kind)] =
 
 static RECEIPTS: Many = Many::new(
     "INSERT OR REPLACE INTO receipts (id, attempt, part, at, verdict, raw)
-       VALUES {(v_id, v_attempt, v_part, v_at, v_verdict, v_raw)}",
+       SELECT v_id, v_attempt, v_part, v_at, v_verdict, v_raw {from v}",
     RECEIPT,
 );
 

@@ -23,6 +23,7 @@ pub(crate) enum Kind {
 /// | --- | --- | --- |
 /// | `v_name` | `?N` | column of `v`, or `?` within a tuple |
 /// | `{v, }` | nothing | `JSON_TABLE(?, …) AS v STRAIGHT_JOIN `: keys first, whatever the server guesses |
+/// | `{from v}` | nothing | `FROM JSON_TABLE(?, …) AS v` |
 /// | `{(v_a, 0)}` | `(?1, 0)` | `(?, 0), (?, 0), …`; every value once, in the order of `columns` |
 /// | `{only mysql: x}` | nothing | `x` |
 /// | `{only sqlite: x}` | `x` | nothing |
@@ -44,7 +45,7 @@ impl Many {
 
     /// Whether its values are a table made of one JSON text.
     pub(crate) fn is_table(&self) -> bool {
-        self.sql.contains("{v, }")
+        self.sql.contains("{v, }") || self.sql.contains("{from v}")
     }
 
     /// The text for MySQL and so many rows.
@@ -61,7 +62,8 @@ fn render(sql: &str, columns: &[(&str, Kind)], rows: Option<usize>) -> String {
         text.push_str(&values(&rest[..open], columns, rows, false));
         let inner = &rest[open + 1..close];
         match (inner, rows) {
-            ("v, ", None) => {}
+            ("v, " | "from v", None) => {}
+            ("from v", Some(_)) => text.push_str(&format!("FROM {} AS v", table(columns))),
             ("v, ", Some(_)) => text.push_str(&format!("{} AS v STRAIGHT_JOIN ", table(columns))),
             (only, rows) if only.starts_with("only sqlite: ") => {
                 let only = &only["only sqlite: ".len()..];
@@ -91,6 +93,8 @@ fn values(text: &str, columns: &[(&str, Kind)], rows: Option<usize>, tuple: bool
         match columns.iter().position(|(column, _)| *column == name) {
             Some(no) if whole && rows.is_none() => out.push_str(&format!("?{}", no + 1)),
             Some(_) if whole && tuple => out.push('?'),
+            // A JSON text has no bytes.
+            Some(no) if whole && columns[no].1 == Kind::Blob => out.push_str(&format!("UNHEX({name})")),
             _ => out.push_str(name),
         }
         rest = &rest[end..];
@@ -113,7 +117,7 @@ fn table(columns: &[(&str, Kind)]) -> String {
     format!("JSON_TABLE(?, '$[*]' COLUMNS ({}))", columns.join(", "))
 }
 
-/// Rows as the JSON text of [`table`]. Bytes cannot be in it; they go as tuples.
+/// Rows as the JSON text of [`table`], bytes in hexadecimal.
 #[cfg(feature = "mysql")]
 pub(crate) fn json<B: super::Binds>(rows: &[B]) -> Result<String, crate::Error> {
     use std::fmt::Write;
@@ -132,8 +136,10 @@ pub(crate) fn json<B: super::Binds>(rows: &[B]) -> Result<String, crate::Error> 
                 // Writing to a string cannot fail.
                 Value::Int(number) => drop(write!(text, "{number}")),
                 Value::Text(part) => text.push_str(&serde_json::Value::from(part).to_string()),
-                Value::Blob(_) => {
-                    return Err(crate::Error::new(crate::Kind::Corrupt, "bytes within a table of values"));
+                Value::Blob(bytes) => {
+                    text.push('"');
+                    bytes.iter().for_each(|byte| write!(text, "{byte:02x}").unwrap_or_default());
+                    text.push('"');
                 }
             }
             Ok(())
@@ -160,8 +166,10 @@ pub(crate) fn locked(sql: &str, in_transaction: bool) -> String {
     sql.replace("/* lock */", if in_transaction { "FOR UPDATE" } else { "" })
 }
 
-/// Most rows of one statement.
+/// Most rows of one statement that lists them.
 pub(crate) const CHUNK_MAX: usize = 500;
+/// Most keys, or rows of a table of values, of one statement.
+pub(crate) const KEYS_MAX: usize = 2_000;
 
 /// Sizes in which so many rows are written: few different ones, so that their statements stay prepared.
 pub(crate) fn chunks(mut rows: usize) -> Vec<usize> {
@@ -200,6 +208,13 @@ mod tests {
         );
         let insert = Many::new("INSERT OR IGNORE INTO t (id, name, x) VALUES {(v_id, v_name, 0)}", COLUMNS);
         assert_eq!(insert.mysql(3), "INSERT IGNORE INTO t (id, name, x) VALUES (?, ?, 0), (?, ?, 0), (?, ?, 0)");
+        let bytes = Many::new("INSERT INTO t (raw) SELECT v_raw {from v}", &[("v_raw", Kind::Blob)]);
+        assert_eq!(bytes.lite(), "INSERT INTO t (raw) SELECT ?1 ");
+        assert_eq!(
+            bytes.mysql(0),
+            "INSERT INTO t (raw) SELECT UNHEX(v_raw) FROM JSON_TABLE(?, '$[*]' COLUMNS (v_raw TEXT CHARACTER SET utf8mb4 \
+             COLLATE utf8mb4_bin PATH '$[0]')) AS v"
+        );
         let delete = Many::new("DELETE {only mysql: t }FROM {v, }t WHERE id = v_id", &[("v_id", Kind::Int)]);
         assert_eq!(
             delete.mysql(1),

@@ -24,7 +24,7 @@ impl Db {
                 let mut sum = 0;
                 if many.is_table() {
                     let sql = many.mysql(0);
-                    for part in rows.chunks(super::dialect::CHUNK_MAX) {
+                    for part in rows.chunks(super::dialect::KEYS_MAX) {
                         sum += db.execute(&sql, &[super::dialect::json(part)?])?;
                     }
                     return Ok(sum);
@@ -64,7 +64,7 @@ impl Db {
             Engine::Lite(_) => {}
             #[cfg(feature = "mysql")]
             Engine::My(db) => {
-                for part in keys.chunks(super::dialect::CHUNK_MAX) {
+                for part in keys.chunks(super::dialect::KEYS_MAX) {
                     let mut padded = part.to_vec();
                     padded.resize(part.len().next_power_of_two(), part[part.len() - 1]);
                     let sql = format!("{head} IN ({}) {tail}", vec!["?"; padded.len()].join(", "));
@@ -88,7 +88,7 @@ impl Db {
             #[cfg(feature = "mysql")]
             Engine::My(db) => {
                 let mut gone = 0;
-                for part in keys.chunks(super::dialect::CHUNK_MAX) {
+                for part in keys.chunks(super::dialect::KEYS_MAX) {
                     let mut padded = part.to_vec();
                     padded.resize(part.len().next_power_of_two(), part[part.len() - 1]);
                     let sql = format!("{head} IN ({})", vec!["?"; padded.len()].join(", "));

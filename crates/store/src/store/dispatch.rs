@@ -6,7 +6,7 @@ use bongsu_domain::{AccountId, Lane, Timestamp};
 
 use super::Store;
 use crate::changes::{self, Change};
-use crate::claims::{self, Claim, Due, ShareState, Taken};
+use crate::claims::{self, Claim, Due, ShareState, Taken, Waiting};
 use crate::error::Error;
 use crate::lookup::{self, StoredOrphan, UnknownRow};
 use crate::query::{self, Loaded};
@@ -47,12 +47,12 @@ impl Store {
         self.inner.hot.read(move |reader| claims::waiting_runs(&reader.live, lane, account, after, limit)).await
     }
 
-    /// Accounts with waiting runs in a lane, above `after`.
+    /// Accounts with waiting runs, at most `limit` of each lane, and whether anything is due.
     ///
     /// # Errors
     /// As for [`Store::read`].
-    pub async fn waiting_accounts(&self, lane: Lane, after: AccountId, limit: u32) -> Result<Vec<AccountId>, Error> {
-        self.inner.hot.read(move |reader| claims::waiting_accounts(&reader.live, lane, after, limit)).await
+    pub async fn waiting(&self, now: Timestamp, limit: u32) -> Result<Waiting, Error> {
+        self.inner.hot.read(move |reader| claims::waiting(&reader.live, now.millis(), limit)).await
     }
 
     /// One run by its first id.

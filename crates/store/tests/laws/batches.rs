@@ -19,7 +19,7 @@ async fn assert_invisible(house: &House, account: bongsu_domain::AccountId, slic
         Vec::<i64>::new()
     );
     assert_eq!(house.store.run(slice.first).await.unwrap(), None);
-    assert_eq!(house.store.waiting_accounts(slice.lane, bongsu_domain::AccountId(0), 10).await.unwrap(), []);
+    assert_eq!(house.waiting_accounts(10).await, []);
     assert!(house.store.cancel(None, slice.first).await.is_err());
 }
 

@@ -24,7 +24,7 @@ async fn a_claim_moves_a_run_exactly_once() {
     assert_eq!(house.claim(&moved, &[0; 6]).await.1, Taken::Whole);
     assert_eq!(house.claim(&moved, &[0; 6]).await.1, Taken::Stale);
     assert_eq!(house.store.waiting_runs(Lane::Bulk, account, 0, 10).await.unwrap(), []);
-    assert_eq!(house.store.waiting_accounts(Lane::Bulk, AccountId(0), 10).await.unwrap(), []);
+    assert_eq!(house.waiting_accounts(10).await, []);
 }
 
 #[tokio::test]
@@ -79,6 +79,7 @@ async fn what_is_due_is_claimed_once() {
     }
     let by_then = |at, part| house.store.due(bongsu_domain::Timestamp::from_millis(at), part, 10);
     assert_eq!(by_then(now + 1, Part::WHOLE).await.unwrap(), due[..2]);
+    assert!(house.sees_due().await);
     assert_eq!(house.due().await, due);
     let part = |index, anybodys_before| Part { index, count: 2, anybodys_before };
     let (one, other) = (by_then(now + 2, part(0, 0)).await.unwrap(), by_then(now + 2, part(1, 0)).await.unwrap());
@@ -92,6 +93,7 @@ async fn what_is_due_is_claimed_once() {
     assert_eq!(house.claim_due(&due[..1], &[1]).await.1, Taken::Stale);
     assert_eq!(house.claim_due(&due, &[1; 3]).await.1, Taken::Without(vec![0]));
     assert_eq!(house.due().await, []);
+    assert!(!house.sees_due().await);
     let house = house.crash();
     assert_eq!(house.claim_due(&due, &[1; 3]).await.1, Taken::Stale);
 }
@@ -109,8 +111,8 @@ async fn waiting_runs_come_oldest_first_by_lane_and_account() {
     }
     assert_eq!(house.store.waiting_runs(Lane::Bulk, one, 0, 10).await.unwrap(), runs);
     assert_eq!(house.store.waiting_runs(Lane::Bulk, one, runs[0].first, 1).await.unwrap(), runs[1..2]);
-    assert_eq!(house.store.waiting_accounts(Lane::Bulk, AccountId(0), 10).await.unwrap(), [one, two]);
-    assert_eq!(house.store.waiting_accounts(Lane::Bulk, one, 10).await.unwrap(), [two]);
+    assert_eq!(house.waiting_accounts(10).await, [(Lane::Bulk, one), (Lane::Bulk, two), (Lane::Ad, one)]);
+    assert_eq!(house.waiting_accounts(1).await, [(Lane::Bulk, one), (Lane::Ad, one)]);
     let oldest = house.store.oldest_waiting().await.unwrap();
     assert_eq!(oldest.iter().map(|(lane, _)| *lane).collect::<Vec<_>>(), [Lane::Bulk, Lane::Ad]);
     assert!(oldest.iter().all(|(_, at)| *at == crate::house::morning()));

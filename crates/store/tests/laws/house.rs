@@ -241,6 +241,15 @@ impl House {
         self.store.due(Timestamp::MAX, bongsu_store::claims::Part::WHOLE, 1_000).await.unwrap()
     }
 
+    pub async fn waiting_accounts(&self, limit: u32) -> Vec<(Lane, AccountId)> {
+        self.store.waiting(Timestamp::from_millis(self.now()), limit).await.unwrap().accounts
+    }
+
+    /// Whether a look around says that something is due.
+    pub async fn sees_due(&self) -> bool {
+        self.store.waiting(Timestamp::from_millis(self.now()), 10).await.unwrap().is_due
+    }
+
     pub async fn see(&self, id: i64) -> Option<Found> {
         self.store.message(None, id).await.unwrap()
     }
