@@ -204,34 +204,70 @@ pub(crate) struct Left {
     pub(crate) relay: u8,
 }
 
-/// Claims that an earlier incarnation left, with their messages. The newest first: an older one with the same message is
-/// about an attempt that is over.
-pub(crate) fn left_over(live: &Db, alive: &[i64], limit: u32) -> Result<Vec<(i64, Lane, Vec<Left>)>, Error> {
+/// A claim that was found after a crash.
+#[derive(Debug)]
+pub(crate) struct LeftClaim {
+    pub(crate) id: i64,
+    /// Its place in the order in which claims were written.
+    pub(crate) no: i64,
+    pub(crate) lane: Lane,
+    pub(crate) messages: Vec<Left>,
+}
+
+/// The column by which claims are in the order in which they were written.
+fn order(live: &Db) -> &'static str {
+    if live.is_mysql() { "no" } else { "id" }
+}
+
+/// Claims that an earlier incarnation left, with their messages, the newest first.
+pub(crate) fn left_over(live: &Db, alive: &[i64], limit: u32) -> Result<Vec<LeftClaim>, Error> {
     // An owner is never negative.
     let alive = alive.iter().fold(String::from("-1"), |list, owner| format!("{list}, {owner}"));
+    let order = order(live);
     let mut statement = live.prepare_cached(&format!(
-        "SELECT id, lane, first, relays, ids FROM claims WHERE owner NOT IN ({alive}) ORDER BY id DESC LIMIT ? /* lock */"
+        "SELECT id, lane, first, relays, ids, {order} FROM claims WHERE owner NOT IN ({alive})
+           ORDER BY {order} DESC LIMIT ? /* lock */"
     ))?;
     let mut rows = statement.query([limit])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let (first, relays, ids): (i64, Vec<u8>, Option<Vec<u8>>) = (row.get(2)?, row.get(3)?, row.get(4)?);
-        let message = |(at, relay): (usize, &u8)| match &ids {
-            None => Left { id: first + at as i64, attempt: 1, relay: *relay },
-            Some(ids) => {
-                let cell = &ids[at * 9..at * 9 + 9];
-                let id = cell[..8].try_into().map_or(0, i64::from_be_bytes);
-                Left { id, attempt: cell[8], relay: *relay }
-            }
-        };
-        let lane = Lane::from_u8(row.get(1)?).unwrap_or(Lane::Bulk);
-        found.push((
-            row.get(0)?,
-            lane,
-            relays.iter().enumerate().map(message).filter(|m| m.relay != NO_RELAY).collect(),
-        ));
+        found.push(LeftClaim {
+            id: row.get(0)?,
+            no: row.get(5)?,
+            lane: Lane::from_u8(row.get(1)?).unwrap_or(Lane::Bulk),
+            messages: messages(first, &relays, ids.as_deref()).collect(),
+        });
     }
     Ok(found)
+}
+
+/// The messages that a claim has.
+fn messages(first: i64, relays: &[u8], ids: Option<&[u8]>) -> impl Iterator<Item = Left> {
+    let message = move |(at, relay): (usize, &u8)| match ids {
+        None => Left { id: first + at as i64, attempt: 1, relay: *relay },
+        Some(ids) => {
+            let cell = &ids[at * 9..at * 9 + 9];
+            let id = cell[..8].try_into().map_or(0, i64::from_be_bytes);
+            Left { id, attempt: cell[8], relay: *relay }
+        }
+    };
+    relays.iter().enumerate().map(message).filter(|message| message.relay != NO_RELAY)
+}
+
+/// Messages that claims written after that one have. They were due in between, so the older claim has no say in them.
+pub(crate) fn claimed_since(live: &Db, no: i64) -> Result<std::collections::HashSet<i64>, Error> {
+    let order = order(live);
+    // Messages of a run are claimed once; only what was due is claimed again.
+    let sql = format!("SELECT relays, ids FROM claims WHERE {order} > ? AND ids IS NOT NULL");
+    let mut statement = live.prepare_cached(&sql)?;
+    let mut rows = statement.query([no])?;
+    let mut claimed = std::collections::HashSet::new();
+    while let Some(row) = rows.next()? {
+        let (relays, ids): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        claimed.extend(messages(0, &relays, Some(&ids)).map(|message| message.id));
+    }
+    Ok(claimed)
 }
 
 /// Waiting runs of one lane and account with a first id above `after`, oldest first.
@@ -371,7 +407,8 @@ pub(crate) fn postpone(live: &Db, due: &[Due], at: i64) -> Result<(), Error> {
 pub(crate) fn oldest_waiting(live: &Db) -> Result<Vec<(Lane, bongsu_domain::Timestamp)>, Error> {
     let epoch = bongsu_domain::id::id_millis(0);
     let mut statement = live.prepare_cached(&format!(
-        "SELECT backlog.lane, MIN(CASE WHEN runs.send_at > 0 THEN runs.send_at ELSE (runs.first >> 22) + {epoch} END)
+        "SELECT backlog.lane,
+           MIN(CASE WHEN runs.send_at > 0 THEN runs.send_at ELSE (runs.first >> 22) + {epoch} END)
            FROM backlog JOIN runs ON runs.first = backlog.first GROUP BY backlog.lane"
     ))?;
     let found = statement

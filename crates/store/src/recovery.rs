@@ -28,36 +28,46 @@ pub struct Policy {
 /// Settles some claims of incarnations that are not alive. Answers how many were left.
 pub(crate) fn settle_claims(tx: &mut Tx<'_>, policy: &Policy, alive: &[i64], limit: u32) -> Result<usize, Error> {
     let left = claims::left_over(tx.live, alive, limit)?;
-    for (claim, lane, messages) in &left {
-        let mut todo = Vec::new();
-        for message in messages {
+    for claim in &left {
+        let mut rows = Vec::new();
+        for message in &claim.messages {
             let row = rows::by_id(tx.day(id_day(message.id))?, message.id)?;
             if let Some(row) = row.filter(|row| !row.status.is_final()) {
-                settle_message(tx, policy, *lane, *message, &row, &mut todo)?;
+                rows.push((*message, row, is_due(tx, message.id)?));
             }
         }
-        todo.push(Change::ClaimDone(*claim));
+        // Read after what is due: whoever took a message off that list in between has its claim in here.
+        let is_unsure = rows.iter().any(|(message, row, is_due)| !is_due && !is_waiting(*message, row));
+        let claimed = if is_unsure { claims::claimed_since(tx.live, claim.no)? } else { Default::default() };
+        let mut todo = Vec::new();
+        for (message, row, is_due) in &rows {
+            // Otherwise it was put back and waits for its next turn, or another claim has it by now.
+            if !is_due && !claimed.contains(&message.id) {
+                settle_message(tx, policy, claim.lane, *message, row, &mut todo);
+            } else if is_waiting(*message, row) {
+                spill(policy, row, &mut todo);
+            }
+        }
+        todo.push(Change::ClaimDone(claim.id));
         changes::apply(tx, &todo)?;
     }
     Ok(left.len())
 }
 
-fn settle_message(
-    tx: &Tx<'_>,
-    policy: &Policy,
-    lane: Lane,
-    left: Left,
-    row: &MessageRow,
-    todo: &mut Vec<Change>,
-) -> Result<(), Error> {
+/// Whether the attempt was submitted and waits for its receipt.
+fn is_waiting(left: Left, row: &MessageRow) -> bool {
+    row.status != Status::Parked
+        && row.attempt.attempt == left.attempt
+        && matches!(row.attempt.outcome, Some(Outcome::Submitted | Outcome::Uncertain))
+}
+
+fn settle_message(tx: &Tx<'_>, policy: &Policy, lane: Lane, left: Left, row: &MessageRow, todo: &mut Vec<Change>) {
     let now = tx.now.millis();
     let outcome = row.attempt.outcome;
     if row.status == Status::Parked || row.attempt.attempt > left.attempt {
         // An operator decides about it, or a later claim does.
-    } else if row.attempt.attempt == left.attempt && matches!(outcome, Some(Outcome::Submitted | Outcome::Uncertain)) {
+    } else if is_waiting(left, row) {
         spill(policy, row, todo);
-    } else if is_due(tx, left.id)? {
-        // It was put back, and waits for its next turn.
     } else if row.attempt.attempt < left.attempt && left.relay == claims::ENDS_HERE {
         // It was claimed to be ended, not to be sent: whoever takes it next decides again.
         todo.push(Change::Due(due_now(now, lane, left.id, left.attempt, row)));
@@ -81,7 +91,6 @@ fn settle_message(
     } else {
         todo.push(Change::Due(due_now(now, lane, left.id, left.attempt + 1, row)));
     }
-    Ok(())
 }
 
 fn due_now(now: i64, lane: Lane, id: i64, attempt: u8, row: &MessageRow) -> Due {

@@ -21,7 +21,8 @@ pub(crate) const STEPS: &[Step] = steps!(
     "0007_groups",
     "0008_webhooks",
     "0009_reading",
-    "0010_access"
+    "0010_access",
+    "0011_claims"
 );
 
 /// How long a step waits for transactions that use a table it changes, in seconds; then it is tried again.

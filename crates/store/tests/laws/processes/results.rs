@@ -5,7 +5,7 @@ use bongsu_store::Kind;
 use bongsu_store::changes::{Change, Receipt, Verdict};
 
 use super::{Write, beside, policy, two};
-use crate::house::{House, at_once, delivered, failed, submitted};
+use crate::house::{House, at_once, delivered, due_at, failed, refused, submitted};
 
 #[tokio::test]
 async fn results_of_a_message_in_two_processes_are_one_final_result_and_one_refund() {
@@ -90,6 +90,31 @@ async fn only_claims_of_dead_processes_are_settled() {
     assert_eq!(due, (firsts[2]..firsts[2] + 4).collect::<Vec<_>>());
     assert_eq!(one.store.unknown_open().await.unwrap(), 4);
     one.assert_sound(12).await;
+}
+
+#[tokio::test]
+async fn what_the_living_claimed_anew_is_not_settled_for_the_dead() {
+    let (one, other) = two();
+    let dead = beside(&one);
+    let account = one.account(1_000).await;
+    let run = one.accept_many(account, Lane::Bulk, 4).await;
+    dead.claim(&run, &[0; 4]).await;
+    let id = |at: i64| run.first + at;
+    // Two come back unsent, one is refused and tried again, one nobody knows about.
+    let due = |id, attempt| due_at(one.now(), id, attempt, Lane::Bulk, account);
+    let due = [due(id(0), 1), due(id(1), 1), due(id(2), 2)];
+    dead.apply(vec![refused(&dead, id(2), 1, 0)]).await;
+    dead.apply(due.iter().copied().map(Change::Due).collect()).await;
+    other.claim_due(&[due[0], due[2]], &[1, 1]).await;
+    let owner = dead.store.leases().unwrap().owner();
+    dead.ground.abandon(&dead.store);
+    one.ground.sql(&format!("UPDATE leases SET until = 0 WHERE owner = {owner}"));
+    assert_eq!(one.store.settle_claims(policy(), 10).await.unwrap(), 1);
+    let mut left: Vec<i64> = one.due().await.into_iter().map(|due| due.id).collect();
+    left.sort_unstable();
+    assert_eq!(left, [id(1), id(3)], "the living process has the others");
+    assert_eq!(one.store.unknown_open().await.unwrap(), 1);
+    one.assert_sound(4).await;
 }
 
 #[tokio::test]
