@@ -408,7 +408,7 @@ pub(crate) fn oldest_waiting(live: &Db) -> Result<Vec<(Lane, bongsu_domain::Time
     let epoch = bongsu_domain::id::id_millis(0);
     let mut statement = live.prepare_cached(&format!(
         "SELECT backlog.lane,
-           MIN(CASE WHEN runs.send_at > 0 THEN runs.send_at ELSE (runs.first >> 22) + {epoch} END)
+           CAST(MIN(CASE WHEN runs.send_at > 0 THEN runs.send_at ELSE (runs.first >> 22) + {epoch} END) AS SIGNED)
            FROM backlog JOIN runs ON runs.first = backlog.first GROUP BY backlog.lane"
     ))?;
     let found = statement

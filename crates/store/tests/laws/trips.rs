@@ -97,8 +97,8 @@ async fn claims_and_results_of_a_run_cost_few_round_trips() {
         assert!(loaded <= 1, "{loaded}");
         // The run, its place in the backlog, the claim.
         assert!(claimed <= TRANSACTION + 3, "{claimed}");
-        // The rows locked and written; events.
-        assert!(sent <= TRANSACTION + 2 + 1, "{sent}");
+        // The rows locked and written; progress and events.
+        assert!(sent <= TRANSACTION + 2 + 2, "{sent}");
         // The rows locked, the receipts, the rows, the claim; counters and events.
         assert!(ended <= TRANSACTION + 4 + 2, "{ended}");
         // The rows locked and written, attempts that are history, then the balance locked, the ledger, the balance;
