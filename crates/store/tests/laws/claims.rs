@@ -1,6 +1,6 @@
 //! Intent before send: a message is claimed by one dispatcher, once.
 
-use bongsu_domain::{AccountId, Channel, Lane, Status};
+use bongsu_domain::{Channel, Lane, Status};
 use bongsu_store::changes::Change;
 use bongsu_store::claims::{Claim, Claimed, NO_RELAY, Part, ShareState, Taken};
 use bongsu_store::distributions;
