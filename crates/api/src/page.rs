@@ -55,7 +55,7 @@ pub fn processes(out: &mut String, service: &Service) {
     gauge(out, "bongsu_binds_held", "Binds of a relay that this process holds.", binds);
     let slots = holdings.slots.iter().map(|(no, slots)| (of(no), u64::from(*slots)));
     gauge(out, "bongsu_binds", "Binds of a relay over all processes.", slots);
-    let tasks = [("sweep", holdings.sweep), ("recover", holdings.recover)];
+    let tasks = [("sweep", holdings.sweep), ("recover", holdings.recover), ("schedule", holdings.schedule)];
     let tasks = tasks.map(|(task, held)| (format!("task=\"{task}\""), u64::from(held)));
     gauge(out, "bongsu_task_held", "1 while this process does that periodic work for all.", tasks);
 }

@@ -66,7 +66,7 @@ impl Service {
         id: RequestId,
         at: Timestamp,
     ) -> Result<(Timestamp, u64), Refusal> {
-        self.move_to(account_of(scope), Target::Request(id.0), id.time(), at).await
+        self.move_to(account_of(scope), Target::Batch(id.0), id.time(), at).await
     }
 
     async fn move_to(
@@ -98,7 +98,7 @@ impl Service {
     /// # Errors
     /// `NotFound`; `AlreadySent` when nothing of it could be canceled, now or before.
     pub async fn cancel_batch(&self, scope: Scope, id: RequestId) -> Result<Withdrawn, Refusal> {
-        let done = self.shared.store.cancel_request(account_of(scope), id.0).await.map_err(store_refusal)?;
+        let done = self.shared.store.cancel_batch(account_of(scope), id.0).await.map_err(store_refusal)?;
         if done.canceled == 0 {
             return Err(Refusal::new(Code::AlreadySent, "every message of it has left, is leaving or ended"));
         }

@@ -241,11 +241,17 @@ pub(crate) fn read_run(row: &SqlRow<'_>) -> Result<Run, Error> {
 /// The run that holds an id. Without one the message does not exist. Within a transaction nobody claims from it until the
 /// commit.
 pub(crate) fn run_of(live: &Db, id: i64) -> Result<Option<Run>, Error> {
-    let run = live
-        .prepare_cached(&format!(
-            "SELECT {RUN_COLUMNS} FROM runs WHERE first <= ? ORDER BY first DESC LIMIT 1 /* lock */"
-        ))?
-        .query_row([id], read_run)
-        .optional()?;
+    let sql = format!("SELECT {RUN_COLUMNS} FROM runs WHERE first <= ? ORDER BY first DESC LIMIT 1 /* lock */");
+    let look = || live.prepare_cached(&sql)?.query_row([id], read_run).optional();
+    let mut run = look()?;
+    // Whoever waited for the lock of a run that was taken apart meanwhile finds its first piece; then there is a later one.
+    while live.is_mysql()
+        && let Some(Run { first, .. }) = run.filter(|run| id > run.last())
+    {
+        run = look()?;
+        if run.is_some_and(|run| run.first == first) {
+            break;
+        }
+    }
     Ok(run.filter(|run| id <= run.last()))
 }

@@ -132,8 +132,7 @@ pub(crate) fn release(tx: &mut Tx<'_>, firsts: &[i64], hours: Hours) -> Result<u
     runs.sort_unstable_by_key(|run| run.first);
     runs.dedup_by_key(|run| run.first);
     for row in rows.iter_mut().filter(|row| row.at != row.counted) {
-        let (first, last) = (row.first, row.first + i64::from(row.count) - 1);
-        row.expires = recount(tx, (first, last), row.lane, (row.counted, row.at), hours)?;
+        row.expires = recount_once(tx, row, hours)?;
     }
     tx.live.many(&RELEASED, firsts.iter().map(|first| [*first]))?;
     let open: Vec<Run> = runs.into_iter().filter(|run| run.next < run.count).collect();
@@ -145,6 +144,25 @@ pub(crate) fn release(tx: &mut Tx<'_>, firsts: &[i64], hours: Hours) -> Result<u
     tx.live.delete_in("DELETE FROM waiting WHERE first", &firsts)?;
     tx.fresh.extend(open.iter().map(|run| Run { held: false, ..*run }));
     Ok(firsts.len())
+}
+
+/// Counts the expiry of a waiting run from its time. Its rows lie in another file, which may have been committed although
+/// the rest was not: what was counted anew then shows in the earliest expiry, and the time has come, so it stays.
+fn recount_once(tx: &mut Tx<'_>, row: &Row, hours: Hours) -> Result<i64, Error> {
+    let (first, last) = (row.first, row.first + i64::from(row.count) - 1);
+    match earliest(tx, (first, last))? {
+        Some(now) if now != row.expires => Ok(now),
+        _ => recount(tx, (first, last), row.lane, (row.counted, row.at), hours),
+    }
+}
+
+/// The earliest expiry of rows, Unix milliseconds.
+fn earliest(tx: &mut Tx<'_>, (first, last): (i64, i64)) -> Result<Option<i64>, Error> {
+    let earliest: Option<i64> = tx
+        .day(id_day(first))?
+        .prepare_cached("SELECT MIN(expires) FROM messages WHERE id BETWEEN ? AND ?")?
+        .query_row((first, last), |row| row.get(0))?;
+    Ok(earliest.map(|expires| id_millis(first) + expires))
 }
 
 /// Counts the expiry of rows from another moment (ms); answers the earliest. That of advertisements counts in the hours
@@ -192,18 +210,24 @@ fn moved(lane: Lane, expires: i64, (from, to): (i64, i64), hours: Hours) -> i64 
 pub enum Target {
     /// One message.
     Message(i64),
-    /// Every message of a request that still waits.
+    /// Every message of a request, of whatever kind, that still waits.
     Request(i64),
+    /// The same of a batch, and nothing else.
+    Batch(i64),
 }
 
 /// Has what waits leave at another time (ms). Answers how many messages.
 ///
 /// # Errors
 /// `NotFound` when it does not exist for this account; `Conflict("left")` when nothing of it waits for its time.
-pub(crate) fn reschedule(tx: &Tx<'_>, account: Option<AccountId>, target: Target, at: i64) -> Result<u64, Error> {
+pub(crate) fn reschedule(tx: &mut Tx<'_>, account: Option<AccountId>, target: Target, at: i64) -> Result<u64, Error> {
     let moved = match target {
         Target::Message(id) => reschedule_one(tx, account, id, at)?,
         Target::Request(id) => reschedule_all(tx, account, id, at)?,
+        Target::Batch(id) => {
+            batch(tx.live, account, id)?;
+            reschedule_all(tx, account, id, at)?
+        }
     };
     if moved == 0 {
         return Err(Error::new(Kind::Conflict("left"), "it does not wait for its time"));
@@ -215,10 +239,12 @@ fn not_found() -> Error {
     Error::new(Kind::NotFound, "no such message")
 }
 
-fn reschedule_one(tx: &Tx<'_>, account: Option<AccountId>, id: i64, at: i64) -> Result<u64, Error> {
+fn reschedule_one(tx: &mut Tx<'_>, account: Option<AccountId>, id: i64, at: i64) -> Result<u64, Error> {
     let run =
         rows::run_of(tx.live, id)?.filter(|run| account.is_none_or(|a| a == run.account)).ok_or_else(not_found)?;
-    let Some(row) = of_run(tx.live, run.first)? else { return Ok(0) };
+    // What is due is leaving, although nobody may have let it go yet.
+    let waits = |row: &Row| row.at > tx.now.millis();
+    let Some(row) = of_run(tx.live, run.first)?.filter(waits) else { return Ok(0) };
     part(tx, &run, &row, id)?;
     move_to(tx.live, id, at)?;
     Ok(1)
@@ -231,7 +257,7 @@ fn move_to(live: &Db, first: i64, at: i64) -> Result<(), Error> {
 }
 
 /// Makes a message of a waiting run a run of its own, with those before and after it.
-fn part(tx: &Tx<'_>, run: &Run, row: &Row, id: i64) -> Result<(), Error> {
+fn part(tx: &mut Tx<'_>, run: &Run, row: &Row, id: i64) -> Result<(), Error> {
     let offset = (id - run.first) as u32;
     let pieces = [(run.first, offset), (id, 1), (id + 1, run.count - offset - 1)];
     if run.count == 1 {
@@ -239,14 +265,24 @@ fn part(tx: &Tx<'_>, run: &Run, row: &Row, id: i64) -> Result<(), Error> {
     }
     let (kept, new) = if offset == 0 { (pieces[1], &pieces[2..]) } else { (pieces[0], &pieces[1..]) };
     tx.live.prepare_cached("UPDATE runs SET count = ? WHERE first = ?")?.execute((kept.1, kept.0))?;
-    tx.live.prepare_cached("UPDATE waiting SET count = ? WHERE first = ?")?.execute((kept.1, kept.0))?;
-    let new = || new.iter().filter(|(_, count)| *count > 0);
+    let expires = |tx: &mut Tx<'_>, (first, count): (i64, u32)| -> Result<i64, Error> {
+        Ok(earliest(tx, (first, first + i64::from(count) - 1))?.unwrap_or(row.expires))
+    };
+    let of_kept = expires(tx, kept)?;
+    let sql = "UPDATE waiting SET count = ?, expires = ? WHERE first = ?";
+    tx.live.prepare_cached(sql)?.execute((kept.1, of_kept, kept.0))?;
+    let mut with_expiry = Vec::new();
+    for piece in new.iter().filter(|(_, count)| *count > 0) {
+        with_expiry.push((piece.0, piece.1, expires(tx, *piece)?));
+    }
+    let new = || with_expiry.iter();
     let (lane, account) = (row.lane as i64, row.account.0);
-    tx.live.many(&RUNS, new().map(|(first, count)| [*first, i64::from(*count), lane, account, row.request, row.at]))?;
+    tx.live
+        .many(&RUNS, new().map(|(first, count, _)| [*first, i64::from(*count), lane, account, row.request, row.at]))?;
     tx.live.many(
         &WAITING,
-        new().map(|(first, count)| {
-            [*first, i64::from(*count), lane, account, row.request, row.expires, row.at, row.counted, SCHEDULED]
+        new().map(|(first, count, expires)| {
+            [*first, i64::from(*count), lane, account, row.request, *expires, row.at, row.counted, SCHEDULED]
         }),
     )?;
     Ok(())
@@ -254,12 +290,15 @@ fn part(tx: &Tx<'_>, run: &Run, row: &Row, id: i64) -> Result<(), Error> {
 
 fn reschedule_all(tx: &Tx<'_>, account: Option<AccountId>, request: i64, at: i64) -> Result<u64, Error> {
     promised(tx.live, account, request)?;
+    let now = tx.now.millis();
     let rows: Vec<Row> = tx
         .live
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM waiting WHERE request = ? ORDER BY first /* lock */"))?
-        .query_map([request], read)?
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM waiting WHERE request = ? AND at > ? ORDER BY first /* lock */"
+        ))?
+        .query_map((request, now), read)?
         .collect::<Result<_, _>>()?;
-    tx.live.prepare_cached("UPDATE waiting SET at = ? WHERE request = ?")?.execute((at, request))?;
+    tx.live.prepare_cached("UPDATE waiting SET at = ? WHERE request = ? AND at > ?")?.execute((at, request, now))?;
     static MOVED: Many =
         Many::new("UPDATE {v, }runs SET send_at = v_at WHERE first = v_first", &[("v_at", Int), ("v_first", Int)]);
     tx.live.many(&MOVED, rows.iter().map(|row| [at, row.first]))?;
@@ -268,6 +307,8 @@ fn reschedule_all(tx: &Tx<'_>, account: Option<AccountId>, request: i64, at: i64
 
 /// What a request was promised: whose it is, and where its messages lie.
 struct Promised {
+    /// 1 for a batch.
+    kind: u8,
     account: AccountId,
     first: i64,
     last: i64,
@@ -275,9 +316,10 @@ struct Promised {
 
 fn promised(live: &Db, account: Option<AccountId>, request: i64) -> Result<Promised, Error> {
     let found = live
-        .prepare_cached("SELECT account, first_id, last_id FROM requests WHERE id = ? AND kind <> 0")?
+        .prepare_cached("SELECT account, first_id, last_id, kind FROM requests WHERE id = ? AND kind <> 0")?
         .query_row([request], |row| {
-            Ok(Promised { account: AccountId(row.get(0)?), first: row.get(1)?, last: row.get(2)? })
+            let (first, last) = (row.get(1)?, row.get(2)?);
+            Ok(Promised { kind: row.get(3)?, account: AccountId(row.get(0)?), first, last })
         })
         .optional()?;
     found
@@ -285,12 +327,17 @@ fn promised(live: &Db, account: Option<AccountId>, request: i64) -> Result<Promi
         .ok_or_else(|| Error::new(Kind::NotFound, "no such batch"))
 }
 
-/// First ids of the runs of a request, in order.
+fn batch(live: &Db, account: Option<AccountId>, request: i64) -> Result<Promised, Error> {
+    let promised = promised(live, account, request)?;
+    if promised.kind == 1 { Ok(promised) } else { Err(Error::new(Kind::NotFound, "no such batch")) }
+}
+
+/// First ids of the runs of a batch, in order.
 ///
 /// # Errors
 /// `NotFound` when it does not exist for this account.
 pub(crate) fn runs_of(live: &Db, account: Option<AccountId>, request: i64) -> Result<Vec<i64>, Error> {
-    let promised = promised(live, account, request)?;
+    let promised = batch(live, account, request)?;
     let sql = "SELECT first FROM runs WHERE account = ? AND first BETWEEN ? AND ? AND request = ? ORDER BY first";
     let mut statement = live.prepare_cached(sql)?;
     let range = (promised.account.0, promised.first, promised.last, request);

@@ -44,6 +44,8 @@ mod old;
 mod once;
 #[path = "laws/recovery.rs"]
 mod recovery;
+#[path = "laws/schedules.rs"]
+mod schedules;
 #[path = "laws/search.rs"]
 mod search;
 #[path = "laws/search_files.rs"]

@@ -48,6 +48,8 @@ mod processes;
 mod recovery;
 #[path = "laws/replicas.rs"]
 mod replicas;
+#[path = "laws/schedules.rs"]
+mod schedules;
 #[path = "laws/schemas.rs"]
 mod schemas;
 #[path = "laws/search.rs"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bongsu_testkit::{World, recipient};
 use serde_json::{Value, json};
 
-use crate::{ahead, arrivals, at, millis};
+use crate::{arrivals, at, millis};
 
 const EVENING: &str = "2026-03-02T20:59:57+09:00";
 const NIGHT_FROM: &str = "2026-03-02T21:00:00+09:00";
@@ -153,8 +153,7 @@ async fn a_retry_waits_for_the_morning_too() {
     let (builder, clock) = at("2026-03-02T20:59:50+09:00");
     // Every first try is refused; the next one is due three seconds later.
     let builder = builder.set("failover.wait_ms", 3_000).script(json!({ "relays": {
-        "kt": { "refuse": { "ESME_RSYSERR": 1.0 } }, "skt": { "refuse": { "ESME_RSYSERR": 1.0 } },
-        "lgu": { "refuse": { "ESME_RSYSERR": 1.0 } },
+        "kt": { "refuse": { "0x08": 1.0 } }, "skt": { "refuse": { "0x08": 1.0 } }, "lgu": { "refuse": { "0x08": 1.0 } },
     } }));
     let mut world = builder.start().await;
     introduce(&world).await;
@@ -162,8 +161,7 @@ async fn a_retry_waits_for_the_morning_too() {
     clock.advance(Duration::from_millis(1_000));
     let ids = world.batch(json!({}), (0..10).map(ad).collect()).await;
     let held = |message: &Value| message["status"] == "held" && !message["retryAt"].is_null();
-    let tried = world.wait_message(&ids[0], "was refused", |m| m["attempts"][0]["outcome"] == "refused").await;
-    assert!(tried["attempts"][0]["relay"] == "kt" || tried["attempts"][0]["relay"] == "skt");
+    world.wait_message(&ids[0], "was refused", |m| m["attempts"][0]["outcome"] == "refused").await;
     clock.advance_to(NIGHT_FROM);
     let waiting = world.wait_message(&ids[0], "is held", held).await;
     assert_eq!(millis(&waiting["retryAt"]), millis(&json!(NIGHT_TO)), "{waiting:#}");
@@ -172,17 +170,10 @@ async fn a_retry_waits_for_the_morning_too() {
     world.start_again().await;
     clock.advance_to("2026-03-03T07:59:59+09:00");
     assert_eq!(world.message(&ids[0]).await["status"], "held");
-    let last = ahead(&clock, 2_000);
     world.script(json!({}));
     for message in world.wait_final(&ids).await {
         assert_eq!(message["status"], "delivered", "{message:#}");
         assert_not_at_night(&message);
     }
-    assert!(clock_is_past(&clock, &last) || ids.len() == 10);
     world.audit().await;
-}
-
-fn clock_is_past(clock: &bongsu_testkit::ShiftedClock, time: &str) -> bool {
-    use bongsu_domain::Clock;
-    clock.now().millis() >= millis(&json!(time))
 }

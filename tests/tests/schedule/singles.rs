@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bongsu_testkit::{World, recipient};
+use bongsu_testkit::{World, recipient, until};
 use serde_json::{Value, json};
 
 use crate::{MORNING, ahead, arrivals, at, late_by, millis};
@@ -156,6 +156,7 @@ async fn its_life_counts_from_its_time() {
         world.sim.stop_relay(relay).await.expect("it runs");
         world.wait_relay(relay, false).await;
     }
+    let points = world.points(&world.main).await;
     let body = json!({
         "to": recipient(1), "text": "짧은 삶", "lane": "realtime", "sendAt": ahead(&clock, 600_000), "expiresIn": "PT5M",
     });
@@ -167,6 +168,7 @@ async fn its_life_counts_from_its_time() {
     assert_eq!(world.message(&id).await["status"], "scheduled", "its five minutes have not begun");
     clock.advance(Duration::from_secs(11 + 301));
     let message = &world.wait_final(&[id]).await[0];
+    until("the refund is there", || async { (world.points(&world.main).await == points).then_some(()) }).await;
     assert_eq!(
         (message["status"].as_str(), message["code"].as_str()),
         (Some("expired"), Some("UM8003")),

@@ -72,11 +72,11 @@ impl Store {
         done
     }
 
-    /// Cancels what of a request (a batch, a group) has not left, run by run: a repeat goes on where a crash ended it.
+    /// Cancels what of a batch has not left, run by run: a repeat goes on where a crash ended it.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn cancel_request(&self, account: Option<AccountId>, request: i64) -> Result<Withdrawn, Error> {
+    pub async fn cancel_batch(&self, account: Option<AccountId>, request: i64) -> Result<Withdrawn, Error> {
         let runs = self.read(move |reader| waiting::runs_of(&reader.live, account, request)).await?;
         let mut sum = Withdrawn::default();
         for first in runs {

@@ -125,3 +125,38 @@ async fn a_crash_in_the_middle_of_a_batch_leaves_nothing_of_it() {
     assert_eq!((house.all_ids(account).await, house.balance(account).await), (vec![], 100));
     house.assert_sound(0).await;
 }
+
+#[tokio::test]
+async fn a_life_is_counted_anew_once_although_its_day_commits_before_the_rest() {
+    use bongsu_domain::{Clock, Hours};
+    use bongsu_store::waiting::Target;
+    let later = |house: &House| bongsu_store::accept::NewMessage {
+        send_at: house.now() + 20_000,
+        expires_ms: 3_600_000,
+        ..sms(1)
+    };
+    if let Some(house) = doomed() {
+        let account = house.account(10).await;
+        let slice = house.batch(account, Lane::Bulk, vec![later(&house); 2]).await;
+        let at = house.clock.now().plus(std::time::Duration::from_secs(30));
+        house.store.reschedule(None, Target::Message(slice.first), at).await.unwrap();
+        house.pass(30_000);
+        faults::plan("between-day-and-live:1");
+        house.store.release_due(house.clock.now(), Hours::default()).await.unwrap();
+        unreachable!("the plan was to die");
+    }
+    let law = "crashes::a_life_is_counted_anew_once_although_its_day_commits_before_the_rest";
+    let house = after_the_death_of(law, house()).await;
+    let account = bongsu_store::accounts::list(&house.store, 10, None).await.unwrap()[0].id;
+    house.store.release_due(house.clock.now(), Hours::default()).await.unwrap();
+    let ids = house.all_ids(account).await;
+    let begin = morning().millis();
+    let mut expiries = Vec::new();
+    for id in ids.iter().rev() {
+        let found = house.see(*id).await.unwrap();
+        assert_eq!(found.row.status, Status::Queued);
+        expiries.push(found.row.expires - begin);
+    }
+    assert_eq!(expiries, [3_610_000, 3_600_000]);
+    house.assert_sound(2).await;
+}

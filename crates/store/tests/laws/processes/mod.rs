@@ -5,6 +5,7 @@ mod administration;
 mod claims;
 mod nodes;
 mod results;
+mod schedules;
 mod staging;
 
 use std::pin::Pin;
