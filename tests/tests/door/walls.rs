@@ -1,5 +1,9 @@
 //! Walls: every route of the OpenAPI document refuses whoever may not use it, and hides what is a neighbour's.
 
+use std::time::Duration;
+
+use bongsu_domain::Clock;
+use bongsu_server::clock::SystemClock;
 use bongsu_testkit::{Member, World, recipient};
 use serde_json::{Value, json};
 
@@ -56,6 +60,7 @@ fn sample(schema: &str) -> Value {
         "NewAccount" => json!({ "name": "x" }),
         "AccountPatch" => json!({ "suspended": true }),
         "NewKey" => json!({ "scopes": ["read"] }),
+        "NewTime" => json!({ "sendAt": SystemClock.now().plus(Duration::from_secs(60)).rfc3339() }),
         "KeyPatch" => json!({ "active": false }),
         "TeamNumbersPut" => json!({ "numbers": ["01020000001"] }),
         _ => panic!("say in this test what a body of {schema} looks like"),
@@ -66,6 +71,7 @@ fn sample(schema: &str) -> Value {
 struct Neighbour {
     member: Member,
     message: String,
+    batch: String,
     sender: String,
     key: String,
     spare_key: String,
@@ -76,16 +82,20 @@ impl Neighbour {
         let member = world.member("neighbour").await;
         let body = message(&member, &recipient(1), "neighbour");
         let sent = world.call(&member.key, "POST", "/v1/messages", body).await.good(202);
+        let batch = json!({ "messages": [message(&member, &recipient(2), "neighbour")] });
+        let batch = world.call(&member.key, "POST", "/v1/messages/batch", batch).await.good(202);
+        let batch = text(&batch["batchId"]);
         let sender = world.call(&member.key, "POST", "/v1/senders", json!({ "number": "02-555-1234" })).await.good(201);
         let key = world.call(&member.key, "POST", "/v1/keys", json!({ "scopes": ["read"] })).await.good(201);
         let id = |value: &Value| text(&value["id"]);
-        Self { message: id(&sent), sender: id(&sender), key: id(&key), spare_key: text(&key["key"]), member }
+        Self { message: id(&sent), batch, sender: id(&sender), key: id(&key), spare_key: text(&key["key"]), member }
     }
 
     /// The path of an operation with the neighbour's own thing in it.
     fn path(&self, path: &str) -> String {
         let thing = match path.split('/').nth(2) {
             Some("messages" | "parked") => &self.message,
+            Some("batches") => &self.batch,
             Some("senders") => &self.sender,
             Some("keys") => &self.key,
             Some("accounts") => &self.member.account,
@@ -204,5 +214,9 @@ async fn unharmed(world: &World, neighbour: &Neighbour) {
     assert_eq!(shares["shares"], json!({ "kt": 70, "skt": 20, "lgu": 10 }));
     let sent = world.wait_final(std::slice::from_ref(&neighbour.message)).await;
     assert_eq!(sent[0]["status"], "delivered");
-    assert_eq!(world.audit().await.accepted, 1);
+    let batch = format!("/v1/messages?batchId={}", neighbour.batch);
+    let sent = world.call(&member.key, "GET", &batch, Value::Null).await.good(200);
+    assert_eq!(sent["items"][0]["sendAt"], Value::Null);
+    let counts = world.audit().await;
+    assert_eq!((counts.accepted, counts.finals), (2, 2));
 }

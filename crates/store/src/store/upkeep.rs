@@ -119,16 +119,18 @@ impl Store {
         self.inner.cleaned_to.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Drops the days before `keep_from`: small rows first, then the files are unlinked. Answers the days that went.
+    /// Drops the days before `keep_from`, up to the first of which something still waits: small rows first, then the files
+    /// are unlinked. Answers the days that went.
     ///
     /// # Errors
     /// As for [`Store::write`].
     pub async fn retire_days(&self, keep_from: Day) -> Result<Vec<Day>, Error> {
-        let days = match &self.inner.place {
+        let mut days = match &self.inner.place {
             Place::Files { layout, .. } => layout.days()?,
             #[cfg(feature = "mysql")]
             Place::Database { .. } => self.read(|reader| crate::my::days(&reader.live)).await?,
         };
+        days.sort_unstable();
         let mut gone = Vec::new();
         for day in days.into_iter().filter(|day| *day < keep_from) {
             let range = sweep::day_range(day);
@@ -136,7 +138,8 @@ impl Store {
                 Ok(waiting::holds(&reader.live, range)? || groups::holds(&reader.live, range)?)
             };
             if self.read(held).await? {
-                continue;
+                // Partitions go from the oldest on, so later days stay with it.
+                break;
             }
             while !self.write_as(false, move |tx| sweep::retire(tx, day)).await? {}
             self.drop_day(day).await?;

@@ -235,7 +235,7 @@ async fn a_day_stays_while_something_of_it_waits() {
         house.next_day().await;
     }
     let today = house.clock.now().kst_day();
-    assert!(!house.store.retire_days(today).await.unwrap().contains(&first));
+    assert_eq!(house.store.retire_days(today).await.unwrap(), []);
     assert_eq!(house.status(id).await, Some(Status::Scheduled));
     assert_eq!(release(&house).await, 1);
     assert!(house.store.retire_days(today).await.unwrap().contains(&first));
