@@ -65,6 +65,8 @@ enum Task {
 enum Bench {
     /// Accept to stored final receipt.
     Send(bench::Options),
+    /// A table of up to 1,000,000 rows as a group, with the server killed twice on the way.
+    Group(kill::group::Options),
 }
 
 fn main() -> ExitCode {
@@ -102,6 +104,7 @@ async fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Gen(options) => generated::run(&options).await,
         Task::Kill(options) => kill::run(options).await,
         Task::Bench { what: Bench::Send(options) } => bench::run(options).await,
+        Task::Bench { what: Bench::Group(options) } => kill::group::run(&options).await,
         Task::Loadgen(options) => loadgen::run(options).await,
     }
 }

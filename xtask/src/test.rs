@@ -68,6 +68,7 @@ async fn steps(options: &Options) -> Vec<Step> {
         for (name, cycles, power_cut, pause) in KILLS {
             steps.push(kill_step(name, cycles, power_cut, pause).await);
         }
+        steps.push(group_step().await);
         steps.push(cluster_step().await);
     }
     steps
@@ -195,6 +196,22 @@ async fn kill_step(name: &str, cycles: u32, power_cut: bool, pause: bool) -> Ste
     };
     let outcome = kill::play(&options).await.map(|outcome| judge(&outcome));
     end(&name, start.elapsed(), outcome)
+}
+
+async fn group_step() -> Step {
+    let name = "kill: a group";
+    begin(name);
+    let start = Instant::now();
+    let options = kill::group::Options {
+        rows: 20_000,
+        memory_mib: 300.0,
+        seed: KILL_SEED,
+        gentle: false,
+        dev: true,
+        keep: false,
+    };
+    let outcome = kill::group::play(&options).await;
+    end(name, start.elapsed(), outcome.map(|outcome| judge(&outcome)))
 }
 
 async fn cluster_step() -> Step {

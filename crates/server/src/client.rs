@@ -1,10 +1,16 @@
 //! A small HTTP client for the commands that talk to a running Bongsu or to a simulator's control interface.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bongsu_domain::Secret;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame};
+use hyper::http::request::Builder;
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -34,6 +40,49 @@ pub struct Client {
     url: String,
     authority: String,
     key: Option<Secret>,
+}
+
+/// Bytes of a file read at once.
+const BLOCK: usize = 64 * 1024;
+
+/// A file from a place on, after a few bytes of one's own. It is read while it is sent.
+pub struct FileBody {
+    file: File,
+    head: Option<Bytes>,
+    from: Option<u64>,
+}
+
+impl FileBody {
+    /// `head`, and then the file from a byte on.
+    pub fn new(file: File, head: Bytes, from: u64) -> Self {
+        Self { file, head: Some(head), from: Some(from) }
+    }
+
+    fn block(&mut self) -> std::io::Result<Option<Bytes>> {
+        if let Some(from) = self.from.take() {
+            self.file.seek(SeekFrom::Start(from))?;
+        }
+        let mut block = vec![0; BLOCK];
+        let length = self.file.read(&mut block)?;
+        block.truncate(length);
+        Ok((length > 0).then(|| block.into()))
+    }
+}
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let next = match self.head.take() {
+            Some(head) => Ok(Some(head)),
+            None => self.block(),
+        };
+        Poll::Ready(next.map(|bytes| bytes.map(Frame::data)).transpose())
+    }
 }
 
 /// An answer, whatever its status.
@@ -92,20 +141,60 @@ impl Client {
     /// # Errors
     /// Nobody answers.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Reply, Failure> {
-        let mut request = Request::builder()
+        self.send_keyed(method, path, body, None).await
+    }
+
+    /// The same under an idempotency key.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn send_keyed(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> Result<Reply, Failure> {
+        let mut request = self.request(method, path);
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let exchange = self.exchange(request, Full::new(bytes));
+        timeout(ANSWER, exchange).await.unwrap_or_else(|_| Err(self.away("no answer within 60 s")))
+    }
+
+    /// Sends a file, however long that takes, and gives the answer whatever its status.
+    ///
+    /// # Errors
+    /// Nobody answers, or the connection broke.
+    pub async fn upload(&self, path: &str, content_type: &str, body: FileBody) -> Result<Reply, Failure> {
+        let request = self.request(Method::POST, path).header(header::CONTENT_TYPE, content_type);
+        self.exchange(request, body).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> Builder {
+        let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, &self.authority)
             .header(header::ACCEPT, "application/json")
             .header(header::CONNECTION, "close");
-        if let Some(key) = &self.key {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.expose()));
+        match &self.key {
+            Some(key) => request.header(header::AUTHORIZATION, format!("Bearer {}", key.expose())),
+            None => request,
         }
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = request.body(Full::new(bytes)).map_err(|_| {
+    }
+
+    async fn exchange<B>(&self, request: Builder, body: B) -> Result<Reply, Failure>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let request = request.body(body).map_err(|_| {
             Failure::configuration("the key or an argument has characters that HTTP cannot carry", Vec::new())
         })?;
         let stream = match timeout(CONNECT, TcpStream::connect(&self.authority)).await {
@@ -115,18 +204,14 @@ impl Client {
         };
         let exchange = async {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-            let drive = tokio::spawn(connection);
+            let drive = tokio::spawn(async move { drop(connection.await) });
             let response = sender.send_request(request).await?;
             let status = response.status().as_u16();
             let body = response.into_body().collect().await?.to_bytes();
             drive.abort();
             Ok::<_, hyper::Error>(Reply { status, text: String::from_utf8_lossy(&body).into_owned() })
         };
-        match timeout(ANSWER, exchange).await {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => Err(self.away(&error.to_string())),
-            Err(_) => Err(self.away("no answer within 60 s")),
-        }
+        exchange.await.map_err(|error| self.away(&error.to_string()))
     }
 
     fn away(&self, why: &str) -> Failure {

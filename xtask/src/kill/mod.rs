@@ -2,6 +2,7 @@
 
 pub mod cluster;
 mod cycle;
+pub mod group;
 mod plan;
 
 use std::collections::BTreeMap;

@@ -86,8 +86,10 @@ async fn a_table_is_staged_sent_and_seen() {
     assert_eq!(sent["progress"]["total"], 700);
     let again = world.step(&id, "send", &key).await.good(202);
     assert_eq!(again["sentAt"], sent["sentAt"]);
-    let balance = world.read("/v1/wallet", &key).await;
-    assert_eq!(balance["balances"]["point:sms"], 300);
+    let entries = world.read("/v1/wallet/entries", &key).await;
+    let charges: Vec<i64> =
+        entries["items"].as_array().expect("a list").iter().filter_map(|e| e["amount"].as_i64()).collect();
+    assert_eq!(charges.iter().filter(|amount| **amount == -700).count(), 1, "{entries}");
     let list = world.read("/v1/groups", &key).await;
     assert_eq!(list["items"][0]["id"].as_str(), Some(&*id));
     let audit = world.read("/v1/audit", &world.operator).await;

@@ -8,8 +8,10 @@ mod demo;
 mod preload;
 mod progress;
 mod report;
+mod send;
 mod serve;
 mod sim;
+mod table;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -44,6 +46,8 @@ enum Command {
     Admin(admin::Flags),
     /// Sends to 10,000 recipients and shows what became of them.
     Demo(demo::Flags),
+    /// Sends a CSV to up to 1,000,000 recipients, and goes on where a broken connection stopped it.
+    Send(send::Flags),
     /// Counts whether anything was lost, sent twice or charged twice.
     Audit(audit::Flags),
     /// Simulates relays (중계사) that speak SMPP 3.4.
@@ -76,8 +80,12 @@ struct Target {
 impl Target {
     /// A client with the key of `BONGSU_KEY`.
     fn client(&self, environment: &Environment) -> Result<Client, Failure> {
-        let url = self.url.as_deref().or(environment.get("BONGSU_URL")).unwrap_or(DEFAULT_URL);
-        Client::new(Peer::Server, url, environment.secret("BONGSU_KEY"))
+        Client::new(Peer::Server, &self.url(environment), environment.secret("BONGSU_KEY"))
+    }
+
+    /// The address of the server.
+    fn url(&self, environment: &Environment) -> String {
+        self.url.as_deref().or(environment.get("BONGSU_URL")).unwrap_or(DEFAULT_URL).to_owned()
     }
 }
 
@@ -92,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Config(flags) => configure::run(&flags, &environment, leave),
         Command::Admin(flags) => leave(block_on(admin::run(&flags, &environment)), flags.json.json),
         Command::Demo(flags) => leave(block_on(demo::run(&flags, &environment)), flags.json.json),
+        Command::Send(flags) => leave(block_on(send::run(&flags, &environment)), flags.json.json),
         Command::Audit(flags) => leave(block_on(audit::run(&flags, &environment)), flags.json.json),
         Command::Sim(flags) => leave(sim::run(flags), false),
         Command::Openapi => leave(Ok(openapi()), true),
