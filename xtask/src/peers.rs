@@ -1,4 +1,4 @@
-//! Installs the SMPP programs that others have written, which some scenarios talk to.
+//! Installs the programs that others have written, which some scenarios talk to.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -23,6 +23,8 @@ use crate::resolve;
 
 /// One call from the first question for an address to the head of the answer.
 pub const CALL_MAX: Duration = Duration::from_secs(15);
+/// One address of a host; then the next one is tried.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long the body of an answer is read; its status counts in any case.
 const BODY_MAX: Duration = Duration::from_secs(2);
 /// How much of it is read.
@@ -202,7 +204,7 @@ impl Client {
         let mut found = Err(Refused::Connect);
         for address in resolve::addresses(target, self.0.config.policy).await? {
             // By address, never by name: what was checked is what is called.
-            if let Ok(stream) = TcpStream::connect(address).await {
+            if let Ok(Ok(stream)) = timeout(CONNECT_MAX, TcpStream::connect(address)).await {
                 found = Ok(stream);
                 break;
             }

@@ -25,8 +25,9 @@ use crate::metrics::Metrics;
 pub const WAITING_MAX: usize = 4_000;
 /// Events that one step reads.
 const READ_MAX: u32 = 500;
-/// So many events may be read that the endpoint does not want before that is noted in the store.
-const SKIPPED_MAX: i64 = 100_000;
+/// So far the log may be read past events that the endpoint does not want before that is noted in the store: the positions
+/// of a minute, which are in time order like ids.
+const SKIPPED_MAX: i64 = 60_000 << 22;
 
 /// What all endpoints of a process use.
 pub(crate) struct Shared {

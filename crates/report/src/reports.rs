@@ -1,11 +1,11 @@
 //! All endpoints of this process: which they are, a task for each, and what they are told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bongsu_domain::{Clock, Timestamp, WebhookId};
+use bongsu_domain::{AccountId, Clock, Timestamp, WebhookId};
 use bongsu_send::Service;
 use bongsu_store::webhooks::{self, Owned};
 use bongsu_store::{Error, Store};
@@ -29,6 +29,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
 /// How long deliveries are listed.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// Events that are read to see whose they are.
+const NEWS_MAX: u32 = 500;
 /// Words to a task that may wait.
 const WORDS_MAX: usize = 4;
 
@@ -128,6 +130,7 @@ async fn open(shared: &Arc<Shared>, id: WebhookId) -> Result<Option<Endpoint>, E
 
 /// A task that runs, and what it was told last.
 struct Task {
+    account: AccountId,
     words: mpsc::Sender<Word>,
     version: i64,
     handle: JoinHandle<()>,
@@ -149,15 +152,9 @@ async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
             next_clean = Instant::now() + CLEAN_EVERY;
             clean(&shared).await;
         }
-        // Those who have nothing to do ask for nothing: only a higher position wakes them.
-        if let Ok(now) = shared.store().newest_event().await
-            && now != newest
-        {
-            newest = now;
-            for task in tasks.values() {
-                // A task with words that wait looks at the log anyway.
-                let _ = task.words.try_send(Word::News);
-            }
+        match wake(&shared, &tasks, newest).await {
+            Ok(now) => newest = now,
+            Err(error) => tracing::warn!(%error, "the log of events could not be read; tried again"),
         }
         tokio::select! {
             _ = stopped.changed() => {}
@@ -167,13 +164,35 @@ async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
             () = tokio::time::sleep(READ_EVERY) => {}
         }
     }
-    for (_, task) in tasks {
-        drop(task.words);
-        let _ = task.handle.await;
+    // All are told at once, by the end of their words; each has its time to finish.
+    let handles: Vec<JoinHandle<()>> = tasks.into_values().map(|task| task.handle).collect();
+    for handle in handles {
+        let _ = handle.await;
     }
     if let Err(error) = webhooks::release(shared.store(), shared.me).await {
         tracing::warn!(%error, "webhooks could not be given up; others take them when this process is gone");
     }
+}
+
+/// Wakes those of whose accounts something happened after a position; those who have nothing to do ask for nothing. Answers
+/// the newest position.
+async fn wake(shared: &Shared, tasks: &HashMap<WebhookId, Task>, after: i64) -> Result<i64, Error> {
+    let newest = shared.store().newest_event().await?;
+    if newest == after || tasks.is_empty() {
+        return Ok(newest);
+    }
+    let page = if after == i64::MIN { None } else { Some(shared.store().events(None, after, NEWS_MAX).await?) };
+    // Where much happened, it is quicker to let all look.
+    let some = page.filter(|page| page.events.len() < NEWS_MAX as usize);
+    let accounts: Option<HashSet<AccountId>> =
+        some.as_ref().map(|page| page.events.iter().map(|event| event.account).collect());
+    for task in tasks.values() {
+        if accounts.as_ref().is_none_or(|accounts| accounts.contains(&task.account)) {
+            // A task with words that wait looks at the log anyway.
+            let _ = task.words.try_send(Word::News);
+        }
+    }
+    Ok(some.map_or(newest, |page| page.next))
 }
 
 async fn look(
@@ -183,7 +202,7 @@ async fn look(
 ) -> Result<(), Error> {
     let owned = webhooks::look(shared.store(), shared.me).await?;
     tasks.retain(|id, task| !task.handle.is_finished() && owned.iter().any(|owned| owned.id == *id));
-    for Owned { id, version, .. } in owned {
+    for Owned { id, account, version, .. } in owned {
         match tasks.get_mut(&id) {
             Some(task) if task.version == version => {}
             Some(task) => {
@@ -191,13 +210,16 @@ async fn look(
                     task.version = version;
                 }
             }
-            None => {
-                if let Some(endpoint) = open(shared, id).await? {
+            None => match open(shared, id).await {
+                Ok(Some(endpoint)) => {
                     let (words, heard) = mpsc::channel(WORDS_MAX);
                     let handle = tokio::spawn(run(endpoint, heard, stopped.clone()));
-                    tasks.insert(id, Task { words, version, handle });
+                    tasks.insert(id, Task { account, words, version, handle });
                 }
-            }
+                Ok(None) => {}
+                // One that cannot be read must not keep the others.
+                Err(error) => tracing::warn!(%error, webhook = %id, "a webhook could not be read; tried again"),
+            },
         }
     }
     let (waiting, oldest) = webhooks::oldest(shared.store()).await?;
@@ -223,11 +245,15 @@ async fn run(mut endpoint: Endpoint, mut words: mpsc::Receiver<Word>, stopped: w
             }
         };
         tokio::select! {
-            word = words.recv() => match word {
-                Some(Word::News) => endpoint.wake(),
-                Some(Word::Version(version)) => endpoint.look(version),
-                None => return endpoint.finish(PAUSE * 5).await,
-            },
+            word = words.recv() => {
+                // Whatever it is told: news may have found no room behind it.
+                endpoint.wake();
+                match word {
+                    Some(Word::News) => {}
+                    Some(Word::Version(version)) => endpoint.look(version),
+                    None => return endpoint.finish(PAUSE * 5).await,
+                }
+            }
             () = endpoint.call_ended() => {}
             () = tokio::time::sleep(wait) => {}
         }

@@ -50,3 +50,5 @@ mod schedules;
 mod search;
 #[path = "laws/search_files.rs"]
 mod search_files;
+#[path = "laws/webhooks.rs"]
+mod webhooks;

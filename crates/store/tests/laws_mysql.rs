@@ -58,3 +58,5 @@ mod search;
 mod steps;
 #[path = "laws/trips.rs"]
 mod trips;
+#[path = "laws/webhooks.rs"]
+mod webhooks;

@@ -5,6 +5,7 @@
 mod limits;
 mod roles;
 mod settings;
+mod webhooks;
 
 use std::collections::BTreeSet;
 

@@ -47,4 +47,6 @@ impl Ground {
     }
 
     pub fn end_leases_but(&self, _: &Store) {}
+
+    pub fn bury_all_but(&self, _: &Store) {}
 }

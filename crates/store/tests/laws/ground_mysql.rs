@@ -226,6 +226,12 @@ impl Ground {
         store.abandon();
     }
 
+    /// As a living process does it: nodes whose leases ended are nobody's.
+    pub fn bury_all_but(&self, store: &Store) {
+        let owner = store.leases().unwrap().owner();
+        self.sql(&format!("UPDATE leases SET owner = 0 WHERE owner <> {owner}"));
+    }
+
     /// As time does it: the leases of all other processes end.
     pub fn end_leases_but(&self, store: &Store) {
         let owner = store.leases().unwrap().owner();

@@ -7,6 +7,7 @@ mod nodes;
 mod results;
 mod schedules;
 mod staging;
+mod webhooks;
 
 use std::pin::Pin;
 use std::sync::Arc;
