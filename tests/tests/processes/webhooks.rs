@@ -27,12 +27,8 @@ async fn two_processes_tell_each_event_once_and_one_goes_on_alone() {
     if !has_database() {
         return;
     }
-    let world = World::builder()
-        .on_database()
-        .set("process.lease_s", 2)
-        .set("webhooks.allow_loopback", "true")
-        .start()
-        .await;
+    let world =
+        World::builder().on_database().set("process.lease_s", 2).set("webhooks.allow_loopback", "true").start().await;
     let other = world.join(&[Role::Report]).await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut receivers = Vec::new();

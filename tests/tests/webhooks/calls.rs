@@ -32,7 +32,7 @@ async fn a_call_is_signed_and_says_what_happened_without_text_and_number() {
             "to": recipient(7), "text": "비밀 인증번호 123456", "clientRef": "order-7", "billCode": "D1", "labels": { "k": "v" },
         }))
         .await;
-    house.world.wait_final(std::slice::from_ref(&id)).await;
+    house.wait_told(std::slice::from_ref(&id)).await;
     let mut endpoint = house.endpoint().await;
     settle(&mut endpoint).await;
     let calls = house.receiver.calls();

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bongsu_domain::{Clock, ManualClock, Timestamp};
+use bongsu_domain::{Clock, ManualClock, MessageId, Timestamp};
 use bongsu_report::{Client, ClientConfig, Endpoint, Policy, Progress, Reports, Setup};
-use bongsu_testkit::{Receiver, World, recipient};
+use bongsu_store::facts::Event;
+use bongsu_testkit::{Receiver, World, recipient, until};
 use serde_json::{Value, json};
 
 /// A world, its clock, an endpoint, and who calls it.
@@ -45,8 +46,28 @@ impl House {
         for n in 0..count {
             ids.push(self.world.send(&recipient(n), &format!("봉수 {n}")).await);
         }
-        self.world.wait_final(&ids).await;
+        self.wait_told(&ids).await;
         ids
+    }
+
+    /// Waits until messages have their results, and the log has their ends: it shows them with the commit, not before.
+    pub async fn wait_told(&self, ids: &[String]) {
+        self.world.wait_final(ids).await;
+        let store = self.world.store();
+        until("the log has all ends", || async {
+            let mut ended = 0;
+            let mut after = 0;
+            loop {
+                let page = store.events(None, after, 1_000).await.expect("a store that answers");
+                let is_asked = |event: &&Event| event.kind.is_end() && ids.contains(&MessageId(event.message).to_string());
+                ended += page.events.iter().filter(is_asked).count();
+                if page.events.is_empty() {
+                    return (ended >= ids.len()).then_some(());
+                }
+                after = page.next;
+            }
+        })
+        .await;
     }
 
     /// The one endpoint, as it is stored.

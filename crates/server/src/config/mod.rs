@@ -322,18 +322,22 @@ fn read_all(r: &mut Reader) -> Config {
         limits: limits(r),
         send: send(r),
         failover: failover(r),
-        webhooks: Webhooks {
-            allow_loopback: r.flag(
-                "webhooks.allow_loopback",
-                false,
-                "For tests only: webhooks may lead to this machine itself (127.0.0.1, ::1), also by http. In production a customer could then reach whatever listens here.",
-            ),
-            ca_file: r.parsed_or_none(
-                "webhooks.ca_file",
-                "path of a file",
-                "Certificates (PEM) that webhooks by https are trusted by, besides those of the operating system.",
-            ),
-        },
+        webhooks: webhooks(r),
+    }
+}
+
+fn webhooks(r: &mut Reader) -> Webhooks {
+    Webhooks {
+        allow_loopback: r.flag(
+            "webhooks.allow_loopback",
+            false,
+            "For tests only: webhooks may lead to this machine itself (127.0.0.1, ::1), also by http. In production a customer could then reach whatever listens here.",
+        ),
+        ca_file: r.parsed_or_none(
+            "webhooks.ca_file",
+            "path of a file",
+            "Certificates (PEM) that webhooks by https are trusted by, besides those of the operating system.",
+        ),
     }
 }
 
