@@ -59,7 +59,8 @@ impl House {
             let mut after = 0;
             loop {
                 let page = store.events(None, after, 1_000).await.expect("a store that answers");
-                let is_asked = |event: &&Event| event.kind.is_end() && ids.contains(&MessageId(event.message).to_string());
+                let is_asked =
+                    |event: &&Event| event.kind.is_end() && ids.contains(&MessageId(event.message).to_string());
                 ended += page.events.iter().filter(is_asked).count();
                 if page.events.is_empty() {
                     return (ended >= ids.len()).then_some(());
