@@ -82,7 +82,9 @@ fn parameters(route: &Route) -> Vec<Value> {
         parameters.push(json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
     }
     for name in route.query {
-        let (schema, description) = schemas::query(name);
+        // Rows begin from a number, statistics from a day.
+        let meant = if (route.id, *name) == ("read_stats", "from") { "fromDay" } else { name };
+        let (schema, description) = schemas::query(meant);
         parameters.push(json!({"name": name, "in": "query", "schema": schema, "description": description}));
     }
     let keyed = route.id.starts_with("send_") && matches!(route.takes, Takes::Json(_));

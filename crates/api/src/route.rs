@@ -15,8 +15,8 @@ use crate::door;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::routes::{
-    accounts, attempts, audit, audit_log, batches, distributions, groups, health, keys, messages, parked, prices,
-    progress, relays, senders, team_numbers, wallet, webhooks,
+    accounts, attempts, audit, audit_log, batches, distributions, events, groups, health, keys, messages, parked,
+    prices, progress, relays, senders, stats, team_numbers, wallet, webhooks,
 };
 
 /// Who may call a route.
@@ -106,6 +106,8 @@ impl Route {
 const PAGE: &[&str] = &["limit", "cursor"];
 const PAGE_OF_ACCOUNT: &[&str] = &["account", "limit", "cursor"];
 const OF_ACCOUNT: &[&str] = &["account"];
+const EVENTS: &[&str] = &["account", "after", "since", "limit"];
+const STATS: &[&str] = &["account", "from", "to", "by"];
 const LIST: &[&str] = &[
     "account",
     "messageId",
@@ -233,6 +235,9 @@ pub static ROUTES: &[Route] = {
         route!(GET "/v1/parked" parked::list_parked, Operator, PAGE, Nothing, 200 Some("ParkedPage"), "List messages that could not be processed"),
         route!(POST "/v1/parked/{id}/replay" parked::replay_parked, Operator, &[], Nothing, 202 None, "Process a parked message again"),
         route!(GET "/v1/audit-log" audit_log::list_audit_log, Scope(Manage), AUDIT_LOG, Nothing, 200 Some("AuditPage"), "List who changed what, newest first"),
+
+        route!(GET "/v1/events" events::list_events, Scope(Read), EVENTS, Nothing, 200 Some("EventPage"), "List events, oldest first"),
+        route!(GET "/v1/stats" stats::read_stats, Scope(Read), STATS, Nothing, 200 Some("Stats"), "Add up messages by day of accept"),
 
         route!(GET "/v1/audit" audit::count_totals, Operator, &[], Nothing, 200 Some("Totals"), "Count what was promised against what is there"),
 

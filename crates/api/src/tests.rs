@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod facts;
 mod faults;
 mod groups;
 mod messages;

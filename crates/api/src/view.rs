@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod batch;
+mod facts;
 mod group;
 mod message;
 mod webhook;
@@ -18,6 +19,7 @@ pub use admin::{
     Sender, Totals, Wallet,
 };
 pub use batch::{CanceledBatch, MovedBatch};
+pub use facts::{Event, Stats};
 pub use group::{Group, Progress, RowError, UploadCounts, Uploaded};
 pub use message::{Message, Parked, Unknown};
 pub use webhook::{Delivery, SecretWebhook, Trial, Webhook};

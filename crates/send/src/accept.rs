@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use crate::answer;
+use crate::facts;
 use crate::gate::Entry;
 use crate::plan::Plan;
 use crate::prepare::{self, Prepared, Terms};
@@ -342,6 +343,7 @@ impl Service {
             content,
             sealed: vault.seal(&plain),
             extra: prepare::extra(&prepared.draft),
+            counted: facts::tags(&prepared.draft),
             stat: 0,
             client_ref: prepared.draft.client_ref.as_deref().map(|r| hash(HashPurpose::ClientRef, r)),
             dedupe: None,
@@ -394,6 +396,7 @@ pub(crate) fn empty() -> NewMessage {
         content: 0,
         sealed: Vec::new(),
         extra: None,
+        counted: None,
         stat: 0,
         client_ref: None,
         dedupe: None,

@@ -9,6 +9,7 @@ mod booking;
 mod brief;
 mod config;
 mod dispatch;
+pub mod facts;
 mod flights;
 mod foreign;
 mod gate;

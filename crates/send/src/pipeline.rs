@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::SendConfig;
 use crate::dispatch::{Dispatcher, Pending, Shared};
+use crate::facts;
 use crate::flights::Flights;
 use crate::groups;
 use crate::metrics::SendMetrics;
@@ -95,6 +96,7 @@ pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> R
             supervise("schedules", &died, &shared, schedule::run(shared.clone())),
             supervise("groups", &died, &shared, groups::run(shared.clone())),
             supervise("recovery", &died, &shared, recover(shared.clone())),
+            supervise("numbering events", &died, &shared, facts::number(shared.clone())),
         ],
         keeper: supervise("leases", &died, &shared, territory::keep(shared.clone())),
     };

@@ -181,6 +181,7 @@ pub fn message(recipient: i64, last4: i64, sealed: Vec<u8>) -> NewMessage {
         content: 0,
         sealed,
         extra: None,
+        counted: None,
         stat: 0,
         client_ref: None,
         dedupe: None,

@@ -8,6 +8,7 @@ use crate::changes::{self, Final};
 use crate::claims::DueKind;
 use crate::db::Db;
 use crate::error::{Error, Kind};
+use crate::facts;
 use crate::groups;
 use crate::rows::{self, MessageRow};
 use crate::tx::Tx;
@@ -137,7 +138,11 @@ pub(crate) fn retire(tx: &mut Tx<'_>, day: Day) -> Result<bool, Error> {
             tx.live.delete_in(&format!("DELETE FROM {table} WHERE {id} BETWEEN {from} AND {to} AND {key}"), &over)?;
     }
     gone += groups::retire(tx, from, to)?;
+    if tx.live.is_mysql() {
+        gone += facts::forget_progress(tx, (from, to), CLEAN_MAX)?;
+    }
     if gone == 0 {
+        facts::keep_counters(tx, day)?;
         tx.close_day(day);
     }
     Ok(gone == 0)

@@ -22,6 +22,8 @@ mod crashes;
 mod days;
 #[path = "laws/dedupe.rs"]
 mod dedupe;
+#[path = "laws/facts.rs"]
+mod facts;
 #[path = "laws/files.rs"]
 mod files;
 #[path = "laws/full.rs"]

@@ -26,6 +26,8 @@ mod cuts;
 mod days;
 #[path = "laws/dedupe.rs"]
 mod dedupe;
+#[path = "laws/facts.rs"]
+mod facts;
 #[path = "laws/ground_mysql.rs"]
 mod ground;
 #[path = "laws/groups.rs"]

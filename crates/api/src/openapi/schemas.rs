@@ -1,5 +1,6 @@
 //! The schemas of the OpenAPI document, by name.
 
+mod facts;
 mod webhooks;
 
 use bongsu_domain::{Lane, OriginStatus, Status, Unit};
@@ -50,6 +51,17 @@ pub fn query(name: &str) -> (Value, &'static str) {
         "return" => (json!({"enum": ["errors"]}), "Answer only with the rows that failed"),
         "key" => (text(), "With this API key"),
         "operation" => (text(), "Of this operation, an operationId of this document"),
+        "after" => {
+            (text(), "Events after this one: an event's `id`, or the last `nextCursor`; without it from the oldest on")
+        }
+        "fromDay" => {
+            (json!({"type": "string", "format": "date"}), "First day of accept, in Seoul; without it the last one")
+        }
+        "to" => (json!({"type": "string", "format": "date"}), "Last day of accept, in Seoul; without it today"),
+        "by" => (
+            json!({"type": "string", "pattern": format!("^({0})(,({0}))*$", crate::routes::stats::words().join("|"))}),
+            "What rows tell apart",
+        ),
         "deliveryStatus" => (json!({"enum": DeliveryState::ALL.map(DeliveryState::as_str)}), "Where deliveries stand"),
         "from" => (
             json!({"type": "integer", "minimum": 1}),
@@ -63,9 +75,17 @@ pub fn query(name: &str) -> (Value, &'static str) {
 /// Every schema.
 pub fn all() -> Value {
     let mut schemas = Map::new();
-    for group in
-        [sending(), group_schemas(), messages(), administration(), relays(), money(), operation(), webhooks::all()]
-    {
+    for group in [
+        sending(),
+        group_schemas(),
+        messages(),
+        administration(),
+        relays(),
+        money(),
+        operation(),
+        facts::all(),
+        webhooks::all(),
+    ] {
         let Value::Object(group) = group else { continue };
         schemas.extend(group);
     }

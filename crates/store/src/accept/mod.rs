@@ -10,6 +10,7 @@ use bongsu_domain::{AccountId, Channel, Lane, Timestamp, Unit};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Kind};
+use crate::facts::Tags;
 
 mod batch;
 mod keys;
@@ -49,7 +50,9 @@ pub struct NewMessage {
     pub sealed: Vec<u8>,
     /// clientRef, billCode and labels as JSON.
     pub extra: Option<String>,
-    /// The set of billCode and labels that it is counted under (see [`crate::Store::stat_sets`]), 0 none.
+    /// billCode and labels that it is counted under.
+    pub counted: Option<std::sync::Arc<Tags>>,
+    /// Their number; the store fills it in.
     pub stat: u32,
     /// Keyed hash of account and client reference.
     pub client_ref: Option<i64>,

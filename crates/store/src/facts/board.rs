@@ -69,7 +69,12 @@ impl Board {
         self.newest().iter().filter(|(_, newest)| **newest >= no).map(|(at, _)| *at).collect()
     }
 
-    /// A day's file is gone.
+    /// Days whose slices are all below a number.
+    pub(crate) fn days_below(&self, no: i64) -> Vec<Day> {
+        self.newest().iter().filter(|(_, newest)| (1..no).contains(*newest)).filter_map(|(at, _)| *at).collect()
+    }
+
+    /// A day has no slices any more, or no file.
     pub(crate) fn forget(&self, day: Day) {
         // What was shown stays the mark below which no number is given again.
         let mut newest = self.newest();
@@ -86,5 +91,10 @@ impl Board {
 
 /// The number after `last`: never below the moment, so that no number comes again when all slices are gone.
 pub(crate) fn number_after(last: i64, now: Timestamp) -> i64 {
-    (last + 1).max(first_id_at(now) / i64::from(SLICE_MAX))
+    (last + 1).max(number_at(now))
+}
+
+/// The lowest number of a moment.
+pub(crate) fn number_at(at: Timestamp) -> i64 {
+    first_id_at(at) / i64::from(SLICE_MAX)
 }

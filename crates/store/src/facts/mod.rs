@@ -10,6 +10,7 @@
 mod blob;
 mod board;
 mod event;
+mod keep;
 mod news;
 mod read;
 mod sets;
@@ -17,8 +18,9 @@ mod stats;
 mod tally;
 mod write;
 
-pub(crate) use board::Board;
+pub(crate) use board::{Board, number_at};
 pub use event::{Event, EventKind, EventPage};
+pub(crate) use keep::{FORGOTTEN_AT_ONCE, forget_events, forget_progress, keep_counters};
 pub(crate) use news::{Moved, News};
 #[cfg(feature = "mysql")]
 pub(crate) use read::{NUMBERED_AT_ONCE, number};

@@ -117,7 +117,7 @@ pub(crate) fn progress(reader: &mut Reader, request: i64) -> Result<Vec<(Status,
         .optional()?;
     let Some((total, first, last)) = promised else { return Ok(Vec::new()) };
     let mut counts = std::collections::BTreeMap::new();
-    let sql = "SELECT status, SUM(messages) FROM progress WHERE request = ? GROUP BY status";
+    let sql = "SELECT status, CAST(SUM(messages) AS SIGNED) FROM progress WHERE request = ? GROUP BY status";
     for day in days(reader, first, last) {
         let Some(db) = reader.day(day)? else { continue };
         for row in db.prepare_cached(sql)?.query_map([request], |row| Ok((row.get::<u8>(0)?, row.get::<i64>(1)?)))? {

@@ -50,8 +50,8 @@ pub struct Cell {
 /// Counter rows of one answer; more is refused.
 const ROWS_MAX: usize = 400_000;
 
-const SELECT: &str =
-    "SELECT account, day, channel, lane, unit, relay, status, stat, SUM(messages), SUM(charged), SUM(refunded)
+const SELECT: &str = "SELECT account, day, channel, lane, unit, relay, status, stat, CAST(SUM(messages) AS SIGNED),
+  CAST(SUM(charged) AS SIGNED), CAST(SUM(refunded) AS SIGNED)
   FROM counters WHERE";
 const GROUP: &str = "GROUP BY account, day, channel, lane, unit, relay, status, stat";
 

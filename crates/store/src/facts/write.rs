@@ -16,7 +16,7 @@ use crate::db::{Db, Value, int};
 use crate::error::Error;
 use crate::tx::Days;
 
-const COUNTER: &[(&str, crate::db::dialect::Kind)] = &[
+pub(super) const COUNTER: &[(&str, crate::db::dialect::Kind)] = &[
     ("v_account", Int),
     ("v_day", Int),
     ("v_channel", Int),

@@ -80,6 +80,16 @@ pub(crate) fn drop_day(db: &Db, day: Day) -> Result<(), Error> {
     Ok(())
 }
 
+/// Drops days of events that were kept for their time. Answers how many days went.
+pub(crate) fn drop_events(db: &Db, before: Timestamp) -> Result<usize, Error> {
+    let mut gone = 0;
+    for old in partitions(db, "event_slices")?.into_iter().filter(|old| *old < before.kst_day()) {
+        change(db, &format!("ALTER TABLE event_slices DROP PARTITION d{}", old.0))?;
+        gone += 1;
+    }
+    Ok(gone)
+}
+
 /// Slices staged in `[since, until)` that no request claims.
 pub(crate) fn orphan_slices(db: &Db, since: Timestamp, until: Timestamp) -> Result<Vec<(i64, u32)>, Error> {
     db.prepare_cached(

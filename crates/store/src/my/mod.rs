@@ -15,7 +15,7 @@ mod writer;
 
 pub use board::Leases;
 pub(crate) use board::fence_dead;
-pub(crate) use history::{days, drop_day, keep_partitions, orphan_slices, search};
+pub(crate) use history::{days, drop_day, drop_events, keep_partitions, orphan_slices, search};
 #[doc(hidden)]
 pub use open::migrate_further;
 pub use open::{Mysql, run_on_server};

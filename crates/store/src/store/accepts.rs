@@ -41,6 +41,8 @@ impl Store {
         trace: Option<Arc<str>>,
         answer: MakeAnswer,
     ) -> SingleReply {
+        let mut message = message;
+        self.give_stats(account, std::iter::once(&mut message)).await?;
         let (reply, receiver) = oneshot::channel();
         let single = Single {
             account,
@@ -62,7 +64,8 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::write`].
-    pub async fn stage(&self, stage: Stage) -> Result<Staged, Error> {
+    pub async fn stage(&self, mut stage: Stage) -> Result<Staged, Error> {
+        self.give_stats(stage.account, stage.messages.iter_mut()).await?;
         self.write_as(stage.lane == Lane::Auth, move |tx| accept::stage(tx, &stage)).await
     }
 

@@ -6,6 +6,7 @@ use bongsu_domain::{AccountId, Status};
 use tokio::sync::watch;
 
 use super::{Place, Store};
+use crate::accept::NewMessage;
 use crate::error::Error;
 use crate::facts::{self, Cell, EventPage, StatsQuery, Tags};
 
@@ -128,5 +129,23 @@ impl Store {
         }
         let number = |tags: &Tags| learnt.get(tags).copied().or_else(|| known.get(account, tags, today)).unwrap_or(0);
         Ok(sets.iter().map(number).collect())
+    }
+
+    /// Fills in the numbers of the sets that new messages are counted under.
+    pub(crate) async fn give_stats<'m>(
+        &self,
+        account: AccountId,
+        messages: impl Iterator<Item = &'m mut NewMessage>,
+    ) -> Result<(), Error> {
+        let mut tagged: Vec<&mut NewMessage> = messages.filter(|message| message.counted.is_some()).collect();
+        if tagged.is_empty() {
+            return Ok(());
+        }
+        let sets: Vec<Tags> = tagged.iter().filter_map(|m| m.counted.as_deref().cloned()).collect();
+        let numbers = self.stat_sets(account, &sets).await?;
+        for (message, number) in tagged.iter_mut().zip(numbers) {
+            message.stat = number;
+        }
+        Ok(())
     }
 }

@@ -85,7 +85,8 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound`; as for [`Store::write`].
-    pub async fn stage_rows(&self, chunk: Chunk) -> Result<Result<ChunkDone, ChunkRefused>, Error> {
+    pub async fn stage_rows(&self, mut chunk: Chunk) -> Result<Result<ChunkDone, ChunkRefused>, Error> {
+        self.give_stats(chunk.account, chunk.lanes.iter_mut().flat_map(|lane| &mut lane.messages)).await?;
         self.write_as(false, move |tx| groups::chunk(tx, &chunk)).await
     }
 

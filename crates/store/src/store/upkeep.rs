@@ -6,7 +6,7 @@ use super::{Place, Store};
 use crate::error::Error;
 use crate::files::Layout;
 use crate::waiting::{self, Target, Withdrawn};
-use crate::{Reader, groups, recovery, sweep};
+use crate::{Reader, facts, groups, recovery, sweep};
 
 /// Runs that are let go in one commit.
 const RELEASE_MAX: u32 = 50;
@@ -112,7 +112,36 @@ impl Store {
         }
         *self.cleaned_to() = from.max(staged_before);
         gone += self.write_as(false, move |tx| sweep::clean(tx, orphans_before)).await?;
-        Ok(gone)
+        Ok(gone + self.forget_events().await?)
+    }
+
+    /// Removes events that were kept for their time.
+    async fn forget_events(&self) -> Result<usize, Error> {
+        let before = self.inner.clock.now().minus(facts::EVENTS_KEPT);
+        match &self.inner.place {
+            Place::Files { .. } => {
+                let board = &self.inner.facts;
+                let mut gone = self.forget_events_of(None, before).await?;
+                for day in board.days_below(facts::number_at(before)) {
+                    gone += self.forget_events_of(Some(day), before).await?;
+                    board.forget(day);
+                }
+                Ok(gone)
+            }
+            #[cfg(feature = "mysql")]
+            Place::Database { .. } => self.aside(move |db| crate::my::drop_events(db, before)).await,
+        }
+    }
+
+    async fn forget_events_of(&self, at: Option<Day>, before: Timestamp) -> Result<usize, Error> {
+        let mut gone = 0;
+        loop {
+            let some = self.write_as(false, move |tx| facts::forget_events(tx, at, before)).await?;
+            gone += some;
+            if some < facts::FORGOTTEN_AT_ONCE as usize {
+                return Ok(gone);
+            }
+        }
     }
 
     fn cleaned_to(&self) -> std::sync::MutexGuard<'_, Timestamp> {

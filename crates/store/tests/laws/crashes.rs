@@ -63,6 +63,8 @@ async fn refunds_survive_a_crash_between_the_day_commit_and_the_live_commit() {
         assert_eq!((ids.len(), lost), (20, ended));
         assert_eq!(house.balance(account).await, 80 + ended as i64, "booked once");
         house.assert_sound(20).await;
+        let request = house.see(ids[0]).await.unwrap().row.request;
+        crate::facts::agree(&house, &[account], &[request]).await;
         house = if turn == 0 { house.crash() } else { house.reopen() };
     }
     let again = ids.iter().map(|id| failed(&house, *id, 1, account, 1)).collect();
@@ -87,6 +89,7 @@ async fn a_crash_between_the_day_commit_and_the_live_commit_leaves_nothing_of_an
     assert_eq!(house.balance(account).await, 99);
     assert_eq!(house.store.seen(key(5, 5)).await.unwrap(), None);
     house.assert_sound(1).await;
+    crate::facts::agree(&house, &[account], &[]).await;
     let next = house.accept(account, Lane::Bulk, sms(1)).await;
     assert_eq!(house.all_ids(account).await[0], next);
     house.assert_sound(2).await;

@@ -303,6 +303,7 @@ pub fn sms(price: i64) -> NewMessage {
         content: 0,
         sealed: b"sealed".to_vec(),
         extra: None,
+        counted: None,
         stat: 0,
         client_ref: None,
         dedupe: None,

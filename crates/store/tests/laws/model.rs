@@ -64,13 +64,14 @@ struct World {
     accounts: [AccountId; 2],
     balances: [i64; 2],
     messages: Vec<Known>,
+    requests: Vec<i64>,
 }
 
 impl World {
     async fn new() -> World {
         let house = house();
         let accounts = [house.account(40).await, house.account(15).await];
-        World { house, accounts, balances: [40, 15], messages: Vec::new() }
+        World { house, accounts, balances: [40, 15], messages: Vec::new(), requests: Vec::new() }
     }
 
     fn know(&mut self, id: i64, who: usize, price: i64, lives_ms: i64) {
@@ -153,6 +154,7 @@ impl World {
             let done = self.house.store.commit_batch(commit).await.unwrap();
             assert_eq!(done.is_ok(), self.balances[who] >= amount);
             if done.is_ok() {
+                self.requests.push(request);
                 return (0..rows as i64).for_each(|n| self.know(slice.first + n, who, price, crate::house::DAY_MS));
             }
         }
@@ -232,6 +234,7 @@ impl World {
             let twice = self.house.due().await.iter().filter(|other| other.id == due.id).count();
             assert_eq!(twice, 1, "a message is due once");
         }
+        crate::facts::agree(&self.house, &self.accounts, &self.requests).await;
     }
 }
 

@@ -99,10 +99,10 @@ async fn claims_and_results_of_a_run_cost_few_round_trips() {
         assert!(claimed <= TRANSACTION + 3, "{claimed}");
         // The rows locked and written; progress and events.
         assert!(sent <= TRANSACTION + 2 + 2, "{sent}");
-        // The rows locked, the receipts, the rows, the claim; counters and events.
-        assert!(ended <= TRANSACTION + 4 + 2, "{ended}");
+        // The rows locked, the receipts, the rows, the claim; counters, progress and events.
+        assert!(ended <= TRANSACTION + 4 + 3, "{ended}");
         // The rows locked and written, attempts that are history, then the balance locked, the ledger, the balance;
-        // counters and events.
-        assert!(refunded <= TRANSACTION + 3 + 3 + 2, "{refunded}");
+        // counters, progress and events.
+        assert!(refunded <= TRANSACTION + 3 + 3 + 3, "{refunded}");
     }
 }

@@ -3,6 +3,7 @@
 mod accepts;
 mod administration;
 mod claims;
+mod facts;
 mod nodes;
 mod results;
 mod schedules;
