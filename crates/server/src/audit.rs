@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bongsu_domain::{Code, MessageId, Status, id};
+use bongsu_domain::{Code, MessageId, PhoneNumber, Status, id};
 use serde::Serialize;
 
 /// What the store counts by itself.
@@ -127,8 +127,11 @@ pub fn judge(totals: Totals, lines: &[Line], acked: &HashSet<MessageId>, seen: O
     counts
 }
 
-/// Final, and not canceled, expired by its own `expiresIn`, refused or out of relays.
+/// Final, and not canceled, expired by its own `expiresIn`, refused, out of relays, or a test, which never leaves.
 fn must_have_left(line: &Line) -> bool {
+    if PhoneNumber::from_national(&line.to).is_some_and(|number| number.is_for_tests()) {
+        return false;
+    }
     let has_reason = matches!(line.status, Status::Canceled | Status::Failed) || line.code == Code::ExpiredBeforeSend;
     line.status.is_final() && !has_reason
 }
@@ -164,6 +167,15 @@ mod tests {
 
     fn taken(id: i64) -> Taken {
         ("01012345678".to_owned(), Some(id::reference(id)))
+    }
+
+    #[test]
+    fn a_test_need_not_have_left() {
+        let test = Line { to: "01000000001".to_owned(), ..line(1, Status::Delivered, Code::OkDelivered) };
+        let other = Line { to: "01000000009".to_owned(), ..test.clone() };
+        let judged =
+            |line| judge(Totals { accepted: 1, ..Totals::default() }, &[line], &HashSet::new(), Some(&Seen::default()));
+        assert_eq!((judged(test).never_sent, judged(other).never_sent), (0, 1));
     }
 
     #[test]

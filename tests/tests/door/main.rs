@@ -11,6 +11,7 @@ mod pages;
 mod points;
 mod readme;
 mod senders;
+mod test_numbers;
 mod walls;
 
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -63,6 +63,30 @@ async fn a_revoked_key_is_refused_everywhere_with_a_bus() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_switched_off_or_moved_is_refused_everywhere_within_seconds() {
+    if !has_database() {
+        return;
+    }
+    let (world, other) = pair(World::builder().without_redis()).await;
+    let made = world.call(&world.main.key, "POST", "/v1/keys", json!({ "role": "viewer" })).await.good(201);
+    let (id, key) = (made["id"].as_str().expect("an id"), made["key"].as_str().expect("a key"));
+    answered(other.http(), key, 200).await;
+    let path = format!("/v1/keys/{id}");
+    for (patch, status) in [
+        (json!({ "active": false }), 401),
+        (json!({ "active": true }), 200),
+        (json!({ "ipAllow": ["192.0.2.0/24"] }), 403),
+        (json!({ "ipAllow": ["127.0.0.0/8", "::1"] }), 200),
+    ] {
+        world.call(&world.main.key, "PATCH", &path, patch.clone()).await.good(200);
+        assert_eq!(call(&world.http, key, "GET", "/v1/wallet", Value::Null).await.status, status, "here: {patch}");
+        let took = answered(other.http(), key, status).await;
+        assert!(took < WITHOUT_NEWS, "{patch}: {took:?}");
+        answered(other.http(), &world.main.key, 200).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn suspension_prices_senders_and_shares_count_everywhere() {
     if !has_database() {
         return;
