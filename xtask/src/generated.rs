@@ -1,4 +1,4 @@
-//! Files that the product writes about itself: the OpenAPI document and the table of result codes.
+//! Files that the product writes about itself: the OpenAPI document and the pages below `docs/reference`.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -8,8 +8,17 @@ use clap::Args;
 
 use crate::build::{self, Profile};
 
-/// Generated file and the sub-command whose output it is.
-const FILES: [(&str, &str); 2] = [("docs/openapi.json", "openapi"), ("docs/codes.md", "codes")];
+/// Generated file and the words of the command whose output it is.
+const FILES: [(&str, &[&str]); 8] = [
+    ("docs/openapi.json", &["openapi"]),
+    ("docs/reference/codes.md", &["reference", "codes"]),
+    ("docs/reference/limits.md", &["reference", "limits"]),
+    ("docs/reference/events.md", &["reference", "events"]),
+    ("docs/reference/tables.md", &["reference", "tables"]),
+    ("docs/reference/queues.md", &["reference", "queues"]),
+    ("docs/reference/metrics.md", &["reference", "metrics"]),
+    ("docs/reference/routes.md", &["reference", "routes"]),
+];
 
 /// `cargo xtask gen`.
 #[derive(Debug, Args)]
@@ -51,7 +60,8 @@ fn documents() -> Result<Vec<(PathBuf, String)>> {
     let bongsu = build::programs(Profile::Dev)?.bongsu;
     let mut documents = Vec::new();
     for (file, command) in FILES {
-        let output = Command::new(&bongsu).arg(command).stderr(Stdio::inherit()).output();
+        let output = Command::new(&bongsu).args(command).stderr(Stdio::inherit()).output();
+        let command = command.join(" ");
         let output = output.with_context(|| format!("cannot run bongsu {command}"))?;
         ensure!(output.status.success(), "bongsu {command} failed");
         let mut text = String::from_utf8(output.stdout).with_context(|| format!("bongsu {command} is not UTF-8"))?;

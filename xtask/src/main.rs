@@ -47,7 +47,7 @@ enum Task {
     Services(services::command::Options),
     /// Several processes over one MariaDB and one Redis, on this machine.
     Cluster(cluster::Options),
-    /// Write the generated files (docs/openapi.json, docs/codes.md).
+    /// Write the generated files (docs/openapi.json, docs/reference).
     Gen(generated::Options),
     /// Kill the server again and again under load, then count what is left.
     Kill(kill::Options),

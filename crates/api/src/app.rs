@@ -12,6 +12,7 @@ use bongsu_send::Service;
 use tokio::sync::Semaphore;
 
 use crate::accept::Sockets;
+use crate::remembered::Remembered;
 
 /// Limits of the HTTP interface. The defaults are meant for a whole machine; an account's own rate of messages is a
 /// value of the account (`ratePerS`).
@@ -72,6 +73,10 @@ pub struct App {
     request_number: AtomicU64,
     /// Built once: the document cannot change while the program runs.
     pub(crate) openapi: Vec<u8>,
+    /// The page for people, in English and in Korean.
+    pub(crate) docs: [Vec<u8>; 2],
+    /// Answers that are right until a setting changes.
+    pub(crate) remembered: Remembered,
 }
 
 /// The part of the room for bodies that small ones have besides.
@@ -86,7 +91,9 @@ impl App {
         clock: Arc<dyn Clock>,
         config: ApiConfig,
     ) -> Arc<Self> {
-        let openapi = serde_json::to_vec(&crate::openapi()).expect("a JSON value is JSON");
+        let document = crate::openapi();
+        let openapi = serde_json::to_vec(&document).expect("a JSON value is JSON");
+        let docs = [false, true].map(|korean| crate::docs_page::page(&document, korean).into_bytes());
         Arc::new(Self {
             service,
             cache,
@@ -99,6 +106,8 @@ impl App {
             clock,
             config,
             openapi,
+            docs,
+            remembered: Remembered::default(),
         })
     }
 

@@ -54,6 +54,8 @@ pub struct Call {
     /// The second one, where there are two.
     pub second: String,
     pub query: Query,
+    /// Whether the caller reads Korean rather than English.
+    pub prefers_korean: bool,
     /// The header `Idempotency-Key`.
     pub idempotency_key: Option<HeaderValue>,
     pub body: Bytes,

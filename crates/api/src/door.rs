@@ -29,8 +29,9 @@ use crate::journal;
 use crate::limit::{self, Bucket};
 use crate::origin::{self, Origin};
 use crate::peer;
-use crate::problem::Problem;
+use crate::problem::{Problem, prefers_korean};
 use crate::query::Query;
+use crate::remembered::Asked;
 use crate::reply::Reply;
 use crate::route::{Access, Route, Takes};
 use crate::signing::{self, Announced};
@@ -57,7 +58,8 @@ pub async fn enter(app: Arc<App>, route: &'static Route, request: Request) -> Re
     });
     let outcome = outcome.await;
     let mut response = match outcome {
-        Ok(reply) => reply.response(),
+        Ok(reply) if route.changes() => reply.response(),
+        Ok(reply) => reply.response_to(&parts.headers),
         Err(problem) => problem.answer(&request_id, &parts.headers),
     };
     let headers = response.headers_mut();
@@ -198,6 +200,7 @@ async fn serve(
             parameter: parameter.to_owned(),
             second: route.second_parameter(parts.uri.path()).unwrap_or_default().to_owned(),
             query,
+            prefers_korean: prefers_korean(&parts.headers),
             idempotency_key: parts.headers.get("idempotency-key").cloned(),
             body,
             rows: Mutex::new(rows),
@@ -206,7 +209,10 @@ async fn serve(
     };
     match admitted.await {
         Ok((call, room)) => {
-            let reply = run(route, call, note).await;
+            let reply = match call.caller.filter(|_| route.is_remembered()) {
+                Some(caller) => remembered(app, route, call, &caller, parts).await,
+                None => run(route, call, note).await,
+            };
             drop(room);
             reply
         }
@@ -221,6 +227,21 @@ async fn refused(app: &App, problem: Problem, note: Option<Note>) -> Problem {
     };
     let ended = |problem: &Problem| journal::refusal(problem);
     audit_log::during(app.service.store(), note, std::future::ready(problem), ended).await
+}
+
+/// Answers a read of settings from memory while no setting changed.
+async fn remembered(app: &App, route: &Route, call: Call, caller: &Caller, parts: &Parts) -> Result<Reply, Problem> {
+    let asked = Asked::new(caller, parts.uri.path_and_query().map_or("", |target| target.as_str()));
+    // Before the read: a change in between makes the answer one of before it.
+    let generation = app.service.store().generation();
+    if let Some(body) = app.remembered.find(generation, &asked) {
+        return Ok(Reply::raw(200, body.to_vec()));
+    }
+    let reply = run(route, call, None).await?;
+    if let Some(body) = reply.json_body().filter(|_| reply.status() == 200) {
+        app.remembered.keep(generation, asked, body);
+    }
+    Ok(reply)
 }
 
 /// Runs the handler; a panic in it is an internal error of this request and of no other.

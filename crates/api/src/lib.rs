@@ -7,6 +7,7 @@ mod accept;
 mod app;
 mod call;
 mod context;
+mod docs_page;
 mod door;
 mod fields;
 mod journal;
@@ -17,6 +18,8 @@ mod page;
 mod peer;
 mod problem;
 mod query;
+pub mod reference;
+mod remembered;
 mod reply;
 mod route;
 mod routes;
@@ -32,7 +35,9 @@ pub use app::{ApiConfig, App};
 pub use axum::Router;
 pub use context::current_request;
 pub use openapi::openapi;
+pub use page::SHARED_METRICS;
 pub use route::{probes, router};
+pub use routes::health::metrics_text;
 
 #[cfg(test)]
 mod tests;

@@ -110,6 +110,7 @@ fn responses(route: &Route) -> Value {
         None if route.path.ends_with("/events") && status == 200 => {
             good["content"] = json!({"text/event-stream": {"schema": {"type": "string"}}});
         }
+        None if route.id == "docs_page" => good["content"] = json!({"text/html": {"schema": {"type": "string"}}}),
         None if status == 200 => good["content"] = json!({"text/plain": {"schema": {"type": "string"}}}),
         None => {}
     }

@@ -31,6 +31,25 @@ fn metric(out: &mut String, name: &str, kind: &str, help: &str, values: impl Int
     }
 }
 
+/// The metrics that only processes over a shared database have.
+pub const SHARED_METRICS: [(&str, &str, &str); 8] = [
+    ("bongsu_store_round_trips_total", "counter", "Round trips to the database."),
+    ("bongsu_store_again_total", "counter", "Transactions that were run again because another process was in the way."),
+    ("bongsu_store_replica_reads_total", "counter", "Questions about history that the replica answered."),
+    ("bongsu_processes", "gauge", "Processes alive."),
+    ("bongsu_leases_good", "gauge", "1 while what this process holds is its own."),
+    ("bongsu_binds_held", "gauge", "Binds of a relay that this process holds."),
+    ("bongsu_binds", "gauge", "Binds of a relay over all processes."),
+    ("bongsu_task_held", "gauge", "1 while this process does that periodic work for all."),
+];
+
+/// One of them, with its values.
+fn shared(out: &mut String, name: &str, values: impl IntoIterator<Item = (String, u64)>) {
+    let found = SHARED_METRICS.iter().find(|(own, ..)| *own == name);
+    let (_, kind, help) = found.expect("every metric here is in the list");
+    metric(out, name, kind, help, values);
+}
+
 /// What this process holds of a shared database, and what it costs; nothing on the embedded store.
 pub fn processes(out: &mut String, service: &Service) {
     let store = service.store();
@@ -38,26 +57,20 @@ pub fn processes(out: &mut String, service: &Service) {
         return;
     }
     let metrics = store.metrics();
-    counter(out, "bongsu_store_round_trips_total", "Round trips to the database.", store.round_trips());
-    let again = metrics.again.load(Ordering::Relaxed);
-    let help = "Transactions that were run again because another process was in the way.";
-    counter(out, "bongsu_store_again_total", help, again);
-    let replica = metrics.replica_reads.load(Ordering::Relaxed);
-    counter(out, "bongsu_store_replica_reads_total", "Questions about history that the replica answered.", replica);
+    shared(out, "bongsu_store_round_trips_total", one(store.round_trips()));
+    shared(out, "bongsu_store_again_total", one(metrics.again.load(Ordering::Relaxed)));
+    shared(out, "bongsu_store_replica_reads_total", one(metrics.replica_reads.load(Ordering::Relaxed)));
     let Some(holdings) = store.holdings() else { return };
     let holdings = holdings.borrow().clone();
-    gauge(out, "bongsu_processes", "Processes alive.", one(holdings.members.into()));
+    shared(out, "bongsu_processes", one(holdings.members.into()));
     let good = store.validity().is_some_and(|validity| validity.is_good());
-    gauge(out, "bongsu_leases_good", "1 while what this process holds is its own.", one(good.into()));
+    shared(out, "bongsu_leases_good", one(good.into()));
     let of = |no: &u8| format!("relay=\"{}\"", service.relay_name(*no));
     let held = |no: &u8| holdings.binds.keys().filter(|(relay, _)| relay == no).count() as u64;
-    let binds = holdings.slots.keys().map(|no| (of(no), held(no)));
-    gauge(out, "bongsu_binds_held", "Binds of a relay that this process holds.", binds);
-    let slots = holdings.slots.iter().map(|(no, slots)| (of(no), u64::from(*slots)));
-    gauge(out, "bongsu_binds", "Binds of a relay over all processes.", slots);
+    shared(out, "bongsu_binds_held", holdings.slots.keys().map(|no| (of(no), held(no))));
+    shared(out, "bongsu_binds", holdings.slots.iter().map(|(no, slots)| (of(no), u64::from(*slots))));
     let tasks = [("sweep", holdings.sweep), ("recover", holdings.recover), ("schedule", holdings.schedule)];
-    let tasks = tasks.map(|(task, held)| (format!("task=\"{task}\""), u64::from(held)));
-    gauge(out, "bongsu_task_held", "1 while this process does that periodic work for all.", tasks);
+    shared(out, "bongsu_task_held", tasks.map(|(task, held)| (format!("task=\"{task}\""), u64::from(held))));
 }
 
 /// The engines that processes may share.

@@ -113,7 +113,8 @@ pub fn shared_code(findings: &[Finding]) -> Code {
     }
 }
 
-fn prefers_korean(asked: &HeaderMap) -> bool {
+/// Whether a caller reads Korean rather than English.
+pub fn prefers_korean(asked: &HeaderMap) -> bool {
     asked.get(ACCEPT_LANGUAGE).is_some_and(|value| value.as_bytes().starts_with(b"ko"))
 }
 

@@ -1,14 +1,33 @@
 //! Answers of handlers that went well.
 
+use std::fmt::Write;
+
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
 use axum::response::Response;
 use bongsu_domain::rate::Quota;
 use bongsu_send::Answer;
 use bytes::Bytes;
 use futures_util::Stream;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+
+const HTML: &str = "text/html; charset=utf-8";
+/// What a page may do: show itself.
+const PAGE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The entity tag of a body: the beginning of its SHA-256.
+fn tag(body: &[u8]) -> String {
+    let hash = digest(&SHA256, body);
+    let mut text = String::from("\"");
+    for byte in &hash.as_ref()[..12] {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.push('"');
+    text
+}
 
 /// What a handler answers.
 #[derive(Debug)]
@@ -56,6 +75,11 @@ impl Reply {
         Self { stream: Some(Body::from_stream(stream)), ..Self::new(200, content_type, Vec::new()) }
     }
 
+    /// A page of HTML that holds everything it needs.
+    pub fn page(html: Vec<u8>) -> Self {
+        Self::new(200, HTML, html)
+    }
+
     /// A stored answer, new or replayed.
     pub fn stored(answer: Answer) -> Self {
         let content_type = if answer.status < 400 { "application/json" } else { "application/problem+json" };
@@ -77,6 +101,22 @@ impl Reply {
         Self { allowance: Some(quota), ..self }
     }
 
+    /// The HTTP response to a read: 304 without a body for who has it already (RFC 9110, 13.1.2).
+    pub fn response_to(self, asked: &HeaderMap) -> Response {
+        if self.status != 200 || !["application/json", HTML].contains(&self.content_type) {
+            return self.response();
+        }
+        let tag = tag(&self.body);
+        let has_it = asked.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        let has_it = has_it.flat_map(|value| value.split(',')).map(str::trim);
+        let has_it = has_it.into_iter().any(|own| own == "*" || own.trim_start_matches("W/") == tag);
+        let mut response = if has_it { Self::empty(304).response() } else { self.response() };
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            response.headers_mut().insert(ETAG, tag);
+        }
+        response
+    }
+
     /// The HTTP response.
     pub fn response(self) -> Response {
         let is_stream = self.stream.is_some();
@@ -88,6 +128,9 @@ impl Reply {
         }
         if is_stream {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        if self.content_type == HTML {
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
         }
         if self.replayed {
             headers.insert(HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));

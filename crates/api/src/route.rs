@@ -97,6 +97,22 @@ impl Route {
         self.changes() && !UNNOTED.contains(&self.path)
     }
 
+    /// Whether its answer is right until a setting changes, so that a repeated read needs no store (A08).
+    pub fn is_remembered(&self) -> bool {
+        const REMEMBERED: [&str; 9] = [
+            "list_prices",
+            "find_distribution",
+            "list_senders",
+            "find_sender",
+            "list_keys",
+            "find_key",
+            "list_accounts",
+            "find_account",
+            "list_team_numbers",
+        ];
+        REMEMBERED.contains(&self.id)
+    }
+
     /// Whether it may change something. Such a handler runs to its end even when the client goes away.
     pub fn changes(&self) -> bool {
         self.method != Method::GET
@@ -241,6 +257,7 @@ pub static ROUTES: &[Route] = {
 
         route!(GET "/v1/audit" audit::count_totals, Operator, &[], Nothing, 200 Some("Totals"), "Count what was promised against what is there"),
 
+        route!(GET "/docs" health::docs_page, Public, &["lang"], Nothing, 200 None, "The interface for people, in English or Korean"),
         route!(GET "/openapi.json" health::openapi_document, Public, &[], Nothing, 200 Some("OpenApi"), "This document"),
         route!(GET "/health/live" health::live, Public, &[], Nothing, 200 Some("Live"), "Whether the process runs"),
         route!(GET "/health/ready" health::ready, Public, &[], Nothing, 200 Some("Ready"), "Whether it can work, by dependency"),

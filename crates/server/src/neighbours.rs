@@ -22,6 +22,11 @@ const REMEMBERED: Duration = Duration::from_secs(300);
 const SETTINGS: &str = "settings";
 /// Topic of new runs; the message is who accepted them, and their lanes.
 const RUNS: &str = "runs";
+/// Every topic, and what it tells.
+pub const TOPICS: [(&str, &str); 2] = [
+    (SETTINGS, "keys, accounts, sender numbers, prices, shares or relays changed"),
+    (RUNS, "messages were accepted, and in which lanes"),
+];
 
 /// The engines that processes share, or those of this process alone.
 #[derive(Clone)]

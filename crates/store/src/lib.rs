@@ -33,6 +33,7 @@ pub mod recovery;
 pub mod relays;
 pub mod rows;
 mod search;
+pub mod schema;
 pub mod senders;
 pub mod settings;
 mod store;

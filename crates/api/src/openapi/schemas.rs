@@ -67,6 +67,7 @@ pub fn query(name: &str) -> (Value, &'static str) {
             json!({"type": "integer", "minimum": 1}),
             "Number of the first row of this body, from 1; rows that are there are stepped over",
         ),
+        "lang" => (json!({"enum": ["en", "ko"]}), "Language; the browser's unless given"),
         "outcome" => (json!({"enum": ["unknown"]}), "Which attempts"),
         _ => (text(), ""),
     }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use bongsu_domain::Code;
+
 use crate::app::App;
 use crate::call::Call;
 use crate::page;
@@ -51,17 +53,33 @@ fn useful(app: &App) -> Vec<view::Checked> {
     checks
 }
 
+/// The page for people, in the language of `?lang=` or of the browser.
+pub async fn docs_page(call: Call) -> Result<Reply, Problem> {
+    let korean = match call.query.text("lang") {
+        Some("ko") => true,
+        Some("en") => false,
+        Some(_) => return Err(Problem::at(Code::BadRequest, "lang", "must be ko or en")),
+        None => call.prefers_korean,
+    };
+    Ok(Reply::page(call.app.docs[usize::from(korean)].clone()))
+}
+
 /// Metrics of the pipeline and of this room.
 pub async fn metrics(call: Call) -> Result<Reply, Problem> {
-    let mut text = call.app.service.metrics().await;
-    let sockets = call.app.config.sockets.load(Ordering::Relaxed);
+    Ok(Reply::text("text/plain; version=0.0.4; charset=utf-8", metrics_text(&call.app).await))
+}
+
+/// The text of `/metrics`.
+pub async fn metrics_text(app: &App) -> String {
+    let mut text = app.service.metrics().await;
+    let sockets = app.config.sockets.load(Ordering::Relaxed);
     page::gauge(
         &mut text,
         "bongsu_sockets",
         "Open client connections.",
         [("protocol=\"http\"".to_owned(), sockets as u64)],
     );
-    page::processes(&mut text, &call.app.service);
-    page::engines(&mut text, &*call.app.cache, &*call.app.bus);
-    Ok(Reply::text("text/plain; version=0.0.4; charset=utf-8", text))
+    page::processes(&mut text, &app.service);
+    page::engines(&mut text, &*app.cache, &*app.bus);
+    text
 }

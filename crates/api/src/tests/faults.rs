@@ -140,6 +140,7 @@ async fn a_panic_in_a_handler_is_an_internal_error() {
         caller: None,
         parameter: String::new(),
         query: Query::default(),
+        prefers_korean: false,
         idempotency_key: None,
         body: bytes::Bytes::new(),
         rows: Default::default(),

@@ -7,6 +7,7 @@ mod configure;
 mod demo;
 mod preload;
 mod progress;
+mod reference;
 mod report;
 mod send;
 mod serve;
@@ -56,6 +57,8 @@ enum Command {
     Openapi,
     /// Prints the table of result codes in Markdown.
     Codes(Json),
+    /// Prints a page of docs/reference in Markdown.
+    Reference(reference::Flags),
     /// Writes history for benchmarks.
     #[command(hide = true)]
     Preload(preload::Flags),
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Sim(flags) => leave(sim::run(flags), false),
         Command::Openapi => leave(Ok(openapi()), true),
         Command::Codes(json) => leave(Ok(codes::run()), json.json),
+        Command::Reference(flags) => leave(several_threads(reference::run(&flags)), false),
         Command::Preload(flags) => leave(block_on(preload::run(&flags, &environment)), flags.json.json),
     }
 }
@@ -118,6 +122,12 @@ fn block_on(work: impl Future<Output = Result<Answer, Failure>>) -> Result<Answe
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::fault(format!("cannot start the runtime: {error}")))?;
     runtime.block_on(work)
+}
+
+/// Runs a command that opens a store of its own, whose parts wait for each other.
+fn several_threads(work: impl Future<Output = Result<Answer, Failure>>) -> Result<Answer, Failure> {
+    let runtime = tokio::runtime::Runtime::new();
+    runtime.map_err(|error| Failure::fault(format!("cannot start the runtime: {error}")))?.block_on(work)
 }
 
 /// Prints the one answer to stdout or the one sentence to stderr; with `--json` a failure is a document too.
