@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod check;
 mod cluster;
+mod contract;
 mod generated;
 mod http;
 mod kill;
@@ -43,6 +44,8 @@ enum Task {
     Tidy,
     /// Install the SMPP programs that some scenarios talk to; prints the directory for BONGSU_PEERS.
     Peers,
+    /// Hold a server to its OpenAPI document by Schemathesis.
+    Contract,
     /// Real servers for tests: MariaDB with a replica, and Redis.
     Services(services::command::Options),
     /// Several processes over one MariaDB and one Redis, on this machine.
@@ -97,6 +100,11 @@ async fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Tidy => tidy::run(),
         Task::Peers => {
             println!("{}", peers::install().await?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Contract => {
+            contract::run(&peers::install().await?.join("venv/bin/python")).await?;
+            println!("every answer is as the OpenAPI document says");
             Ok(ExitCode::SUCCESS)
         }
         Task::Services(options) => services::command::run(options).await,

@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::process::{Group, INTERRUPTED, Signal, interrupted};
 use crate::services::{self, Running, Which};
-use crate::{build, check, kill, peers};
+use crate::{build, check, contract, kill, peers};
 use tally::{Step, Tally};
 
 /// What to leave out while working on something.
@@ -61,6 +61,8 @@ async fn steps(options: &Options) -> Vec<Step> {
     let mut steps = vec![timed("check", check_step()).await];
     let mut environment = Vec::new();
     steps.push(timed("peers", peers_step(&mut environment)).await);
+    let peers = environment.iter().find(|(name, _)| *name == PEERS).and_then(|(_, directory)| directory.clone());
+    steps.push(timed("contract", contract_step(peers)).await);
     let mut running = None;
     steps.push(timed("services", services_step(&mut environment, &mut running)).await);
     steps.push(timed("cargo test", cargo_test(environment)).await);
@@ -117,12 +119,29 @@ async fn peers_step(environment: &mut Vec<Variable>) -> Result<Tally> {
     match peers::install().await {
         Ok(directory) => {
             println!("peers in {}", directory.display());
-            environment.push(("BONGSU_PEERS", Some(directory.display().to_string())));
+            environment.push((PEERS, Some(directory.display().to_string())));
             Ok(Tally { passed: 1, failed: 0 })
         }
         Err(error) if is_ci() => Err(error),
         Err(error) => {
             println!("!!! peers are missing, interop is NOT tested: {error:#}");
+            Ok(Tally::default())
+        }
+    }
+}
+
+/// The directory of peers, for tests.
+const PEERS: &str = "BONGSU_PEERS";
+
+/// The OpenAPI document held against the server by somebody else's program; without it this is said, as for other peers.
+async fn contract_step(peers: Option<String>) -> Result<Tally> {
+    match peers {
+        Some(peers) => {
+            contract::run(&std::path::Path::new(&peers).join("venv/bin/python")).await?;
+            Ok(Tally { passed: 1, failed: 0 })
+        }
+        None => {
+            println!("!!! Schemathesis is missing, the OpenAPI document is NOT tested");
             Ok(Tally::default())
         }
     }

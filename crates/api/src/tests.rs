@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod facts;
+mod dashboards;
 mod faults;
 mod groups;
 mod messages;

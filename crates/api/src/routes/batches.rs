@@ -17,7 +17,8 @@ pub async fn cancel_batch(call: Call) -> Result<Reply, Problem> {
 
 /// Has what of a batch waits for its time leave at another one.
 pub async fn reschedule_batch(call: Call) -> Result<Reply, Problem> {
-    let (id, at) = (call.id::<RequestId>()?, read_time(&call)?);
+    let at = read_time(&call)?;
+    let id = call.id::<RequestId>()?;
     let (send_at, messages) = call.app.service.reschedule_batch(call.scope()?, id, at).await?;
     Ok(Reply::json(200, &view::MovedBatch::new(id, send_at, messages)))
 }
