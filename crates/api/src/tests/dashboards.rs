@@ -22,7 +22,8 @@ fn metrics(page: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
             found.insert(name.to_owned(), (kind.to_owned(), BTreeSet::new()));
         } else if let Some((name, rest)) = line.split_once('{') {
             let name = base(&found, name).expect("a line follows its type");
-            let labels = rest.split('}').next().unwrap_or_default().split(',').filter_map(|pair| pair.split('=').next());
+            let labels =
+                rest.split('}').next().unwrap_or_default().split(',').filter_map(|pair| pair.split('=').next());
             found.get_mut(&name).expect("found").1.extend(labels.map(str::to_owned));
         }
     }
