@@ -52,8 +52,8 @@ async fn ask(python: &Path, directory: &Path, address: &str, who: &str, key: &st
         .arg(format!("http://{address}/openapi.json"))
         .args(["--header", &format!("Authorization: Bearer {key}")])
         .args(["--checks", CHECKS, "--phases", "examples,coverage,fuzzing", "--continue-on-failure"])
-        .args(["--seed", &SEED.to_string(), "--max-examples", &EXAMPLES.to_string(), "--generation-deterministic"])
-        .args(["--generation-database", "none", "--suppress-health-check", "all", "--warnings", "off", "--no-color"])
+        .args(["--seed", &SEED.to_string(), "--max-examples", &EXAMPLES.to_string(), "--generation-database", "none"])
+        .args(["--suppress-health-check", "all", "--warnings", "off", "--no-color"])
         .current_dir(directory)
         .stdin(Stdio::null())
         .kill_on_drop(true);

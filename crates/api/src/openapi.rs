@@ -6,6 +6,7 @@ use bongsu_store::keys::KeyScope;
 use serde_json::{Map, Value, json};
 
 use crate::route::{Access, ROUTES, Route, Takes, paths};
+use crate::signing;
 
 /// The document that `/openapi.json` answers.
 pub fn openapi() -> Value {
@@ -31,10 +32,14 @@ pub fn openapi() -> Value {
                 "type": "http",
                 "scheme": "bearer",
                 "description": format!("An API key. Scopes: {}.", KeyScope::ALL.map(KeyScope::as_str).join(", ")),
+            }, "signature": {
+                "type": "http",
+                "scheme": signing::SCHEME,
+                "description": "For keys that sign: HMAC-SHA256 over method, path, time, nonce, Idempotency-Key and body; see docs/access.md.",
             }},
             "schemas": schemas::all(),
         },
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"signature": []}],
     })
 }
 
@@ -130,6 +135,7 @@ fn responses(route: &Route) -> Value {
     }
     if !route.query.is_empty() || route.takes != Takes::Nothing {
         refuse(400, "The request cannot be read (UM1001)");
+        refuse(422, "Fields cannot be accepted, or do not go together; all of them are listed");
     }
     if route.parameter_names().next().is_some() || route.query.contains(&"account") {
         refuse(404, "There is no such thing, or it is another account's (UM1011)");
@@ -141,7 +147,6 @@ fn responses(route: &Route) -> Value {
         refuse(408, "The body took too long (UM1017)");
         refuse(413, "Too large (UM1016) or too many rows (UM1008)");
         refuse(415, "The body must be application/json (UM1015)");
-        refuse(422, "Fields cannot be accepted; all of them are listed");
     }
     if matches!(route.id, "send_message" | "send_batch" | "send_group" | "schedule_group" | "approve_group") {
         refuse(402, "The balance is not enough (UM3001)");

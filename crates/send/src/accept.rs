@@ -466,6 +466,9 @@ pub(crate) fn store_refusal(error: bongsu_store::Error) -> Refusal {
             }
         }
         Kind::NotFound => Refusal::new(Code::NotFound, "there is no such thing in this account"),
+        Kind::Invalid(field) => {
+            Refusal::fields(Code::BadRequest, vec![Finding::new(field, Code::BadRequest, error.to_string())])
+        }
         _ => {
             tracing::error!(%error, "the store answered in a way that no rule covers");
             Refusal::new(Code::Internal, "something went wrong inside; it was logged")
