@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Json;
 use super::configure::Layers;
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::environment::Environment;
 use crate::failure::{Answer, Failure};
 use crate::{log_lines, opening, run, wiring};
@@ -37,7 +37,9 @@ pub(super) struct MigrateFlags {
 /// Runs the server; the ready line is the only thing it prints to stdout.
 pub(super) fn serve(flags: &Flags, environment: &Environment) -> Result<Answer, Failure> {
     let (config, _) = flags.layers.read(environment)?;
-    run::show_banner();
+    if config.log_format == LogFormat::Text {
+        run::show_banner();
+    }
     log_lines::to_stderr(&config.log_level, config.log_format);
     run::raise_file_limit();
     if let Some(point) = environment.get(CRASH_AT) {

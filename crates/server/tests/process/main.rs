@@ -3,6 +3,7 @@
 mod commands;
 mod connections;
 mod full;
+mod log_lines;
 mod secrets;
 mod sync;
 
