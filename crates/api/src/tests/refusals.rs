@@ -1,6 +1,6 @@
 //! Every route refuses a missing or wrong key, a missing scope and a neighbour's ids. The routes come from the document.
 
-use bongsu_store::keys::KeyScope;
+use bongsu_store::keys::{KeyScope, Role};
 use serde_json::{Value, json};
 
 use super::world::World;
@@ -156,6 +156,23 @@ async fn every_body_must_be_a_json_object() {
             let seen = world.send(request.body(text.to_owned().into()).expect("a request")).await;
             assert_eq!(seen.refusal(), (status, "UM1001"), "{method} {path} {text}");
             assert!(seen.body["errors"][0]["field"].is_string(), "{method} {path} {text}: {}", seen.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_role_is_let_in_exactly_where_its_scopes_are() {
+    let world = World::new().await;
+    let (account, _) = world.account("a", &[KeyScope::Read]).await;
+    for role in [Role::Owner, Role::Sender, Role::Viewer] {
+        let spec = json!({"account": account.to_string(), "role": role.as_str()});
+        let made = world.call("POST", "/v1/keys", &world.operator, spec).await.good(201);
+        let key = made["key"].as_str().expect("a key");
+        for (method, path, operation) in guarded() {
+            let wanted = operation["x-scope"].as_str().and_then(KeyScope::parse);
+            let may = wanted.is_none_or(|scope| role.scopes().has(scope));
+            let seen = world.call(&method, &path, key, body(&operation)).await;
+            assert_eq!(seen.status.as_u16() == 403, !may, "{method} {path} as {}: {}", role.as_str(), seen.body);
         }
     }
 }
