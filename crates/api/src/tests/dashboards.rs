@@ -96,7 +96,9 @@ async fn dashboards_and_rules_name_what_there_is() {
     for expression in &expressions {
         let mut labels: BTreeSet<String> = OWN_LABELS.map(str::to_owned).into();
         let mut named = 0;
-        for name in expression.split(|c| !is_word(c)).filter(|word| word.starts_with("bongsu")) {
+        for name in
+            expression.split(|c| !is_word(c)).filter(|word| word.starts_with("bongsu_") || word.starts_with("bongsu:"))
+        {
             named += 1;
             if name.contains(':') {
                 assert!(recorded.contains(&name), "{name} is no recorded series: {expression}");
