@@ -2,8 +2,8 @@
 
 mod access;
 mod admin;
-mod facts;
 mod dashboards;
+mod facts;
 mod faults;
 mod groups;
 mod messages;
