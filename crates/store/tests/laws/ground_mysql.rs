@@ -54,9 +54,10 @@ pub const TABLES: [&str; 33] = [
     "team_numbers",
 ];
 /// The others.
-pub const MORE_TABLES: [&str; 12] = [
+pub const MORE_TABLES: [&str; 13] = [
     "stat_sets",
     "submits",
+    "tags",
     "unknown_attempts",
     "vault_keys",
     "waiting",
