@@ -10,7 +10,8 @@ use bongsu_domain::Timestamp;
 use bongsu_domain::id::{first_id_at, id_millis};
 
 use crate::receipts::stored;
-use crate::settle::{Round, Settler};
+use crate::round::Round;
+use crate::settle::Settler;
 
 /// How often the receipts that others kept are looked for.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(150);

@@ -26,6 +26,7 @@ mod reach;
 mod reading;
 mod receipts;
 mod relays;
+mod round;
 mod schedule;
 pub mod sealed;
 mod service;

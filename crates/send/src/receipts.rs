@@ -11,7 +11,8 @@ use bongsu_store::rows::{MessageRow, Outcome};
 
 use crate::flights::{self, Flight, Inner, Part, Place};
 use crate::outgoing;
-use crate::settle::{Round, Settler, unmatched_of};
+use crate::round::Round;
+use crate::settle::{Settler, unmatched_of};
 
 /// Orphans read at once at the start.
 const ORPHAN_PAGE: u32 = 5_000;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bongsu_domain::retry::{self, Case, Next, Outcome as TryOutcome, Tried};
 use bongsu_domain::{Code, Lane, Status, Timestamp};
-use bongsu_relay::{Ack, Event, PartAnswer, RelayReceipt, UnsentReason, status_code};
+use bongsu_relay::{Event, PartAnswer, RelayReceipt, UnsentReason, status_code};
 use bongsu_store::changes::{Attempt, Change, Final, Orphan, Unknown};
 use bongsu_store::claims::{Due, DueKind, NO_RELAY};
 use bongsu_store::rows::Outcome;
@@ -18,6 +18,7 @@ use crate::flights::{Flight, Inner, Part};
 use crate::foreign::{self, Foreign};
 use crate::metrics::Finished;
 use crate::receipts::Unmatched;
+use crate::round::Round;
 
 /// Changes of one write unit, so that an urgent accept gets in between.
 const CHANGES_MAX: usize = 800;
@@ -52,51 +53,6 @@ pub enum Note {
     Recovered,
     /// No link is open any more: what is left of their events is the last.
     Closed,
-}
-
-/// What a round of settling produced.
-#[derive(Default)]
-pub struct Round {
-    /// To be written, in order.
-    pub changes: Vec<Change>,
-    /// Where the changes of one event end: those of one are never parted, so that a crash leaves all or none of them.
-    pub(crate) cuts: Vec<usize>,
-    /// To be confirmed after the commit.
-    pub acks: Vec<Ack>,
-    /// Who finished, one for each [`Change::Final`], in order.
-    pub finished: Vec<Finished>,
-    /// Receipts that memory does not know.
-    pub unmatched: Vec<Unmatched>,
-    /// Relays and recipients of attempts that became unknown: kept receipts are matched again once this round is written.
-    pub again: Vec<(u8, i64)>,
-    /// Something is due at once.
-    pub urgent: bool,
-}
-
-impl Round {
-    /// The changes so far belong together.
-    pub fn cut(&mut self) {
-        if self.cuts.last().copied().unwrap_or(0) < self.changes.len() {
-            self.cuts.push(self.changes.len());
-        }
-    }
-
-    /// The changes in units of about so many, cut only between events.
-    fn chunks(&mut self, most: usize) -> Vec<Vec<Change>> {
-        self.cut();
-        let mut chunks: Vec<Vec<Change>> = Vec::new();
-        let mut changes = std::mem::take(&mut self.changes).into_iter();
-        let mut from = 0;
-        for to in std::mem::take(&mut self.cuts) {
-            let event = changes.by_ref().take(to - from);
-            match chunks.last_mut() {
-                Some(chunk) if chunk.len() + (to - from) <= most => chunk.extend(event),
-                _ => chunks.push(event.collect()),
-            }
-            from = to;
-        }
-        chunks
-    }
 }
 
 /// The settling side of one process.

@@ -16,14 +16,22 @@ pub enum Role {
     Api,
     /// Sends to relays.
     Dispatch,
-    /// Looks after what nobody waits for: expiry, retention, sweeping.
+    /// Looks after what nobody waits for: expiry, retention, webhooks, schedules.
     Report,
 }
 
 impl Role {
     const ALL: [Self; 3] = [Self::Api, Self::Dispatch, Self::Report];
 
-    /// Its name for `--roles`.
+    /// What `--roles` gives it.
+    pub fn roles(self) -> &'static str {
+        match self {
+            Self::Report => "report,schedule",
+            other => other.name(),
+        }
+    }
+
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Api => "api",

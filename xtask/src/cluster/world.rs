@@ -104,7 +104,7 @@ impl Cluster {
             self.options.programs.bongsu.display().to_string(),
             "serve".into(),
             "--roles".into(),
-            seat.role.name().into(),
+            seat.role.roles().into(),
             "--data".into(),
             data.display().to_string(),
         ];
