@@ -9,8 +9,9 @@ use clap::Args;
 use crate::build::{self, Profile};
 
 /// Generated file and the words of the command whose output it is.
-const FILES: [(&str, &[&str]); 8] = [
+const FILES: [(&str, &[&str]); 9] = [
     ("docs/openapi.json", &["openapi"]),
+    ("docs/rules.md", &["rules"]),
     ("docs/reference/codes.md", &["reference", "codes"]),
     ("docs/reference/limits.md", &["reference", "limits"]),
     ("docs/reference/events.md", &["reference", "events"]),

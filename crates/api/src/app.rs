@@ -64,6 +64,8 @@ pub struct App {
     pub(crate) cache: Arc<dyn Cache>,
     /// What processes tell each other; here for its health alone.
     pub(crate) bus: Arc<dyn Bus>,
+    /// Exports that may be read at once.
+    pub(crate) exports: Arc<Semaphore>,
     /// Room for bodies, in KiB.
     pub(crate) bodies: Arc<Semaphore>,
     /// Room for small bodies, in KiB.
@@ -79,6 +81,8 @@ pub struct App {
     pub(crate) remembered: Remembered,
 }
 
+/// Exports that are read at once; each keeps a reading thread busy.
+const EXPORTS_AT_ONCE: usize = 4;
 /// The part of the room for bodies that small ones have besides.
 const SMALL_SHARE: usize = 8;
 
@@ -96,6 +100,7 @@ impl App {
         let docs = [false, true].map(|korean| crate::docs_page::page(&document, korean).into_bytes());
         Arc::new(Self {
             service,
+            exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
             cache,
             bus,
             small_bodies: Arc::new(Semaphore::new(kibibytes(config.bodies_bytes_max / SMALL_SHARE).max(64) as usize)),

@@ -7,6 +7,7 @@ mod accept;
 mod app;
 mod call;
 mod context;
+mod csv;
 mod docs_page;
 mod door;
 mod fields;

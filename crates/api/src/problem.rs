@@ -184,9 +184,10 @@ struct Body<'a> {
     retryable: bool,
 }
 
-#[derive(Serialize)]
+/// One finding as it is shown.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ErrorView<'a> {
+pub struct ErrorView<'a> {
     field: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<u32>,

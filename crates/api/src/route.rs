@@ -15,8 +15,8 @@ use crate::door;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::routes::{
-    accounts, attempts, audit, audit_log, batches, distributions, events, groups, health, keys, messages, parked,
-    prices, progress, relays, senders, stats, team_numbers, wallet, webhooks,
+    accounts, attempts, audit, audit_log, batches, distributions, events, export, groups, health, keys, messages,
+    parked, prices, progress, relays, senders, stats, team_numbers, validate, wallet, webhooks, why,
 };
 
 /// Who may call a route.
@@ -177,7 +177,12 @@ pub static ROUTES: &[Route] = {
         route!(POST "/v1/messages" messages::send_message, Account(Send), &[], Json("SendMessage"), 202 Some("Accepted"), "Accept one message for delivery"),
         route!(POST "/v1/messages/batch" messages::send_batch, Account(Send), &["return"], Json("SendBatch"), 202 Some("AcceptedBatch"), "Accept up to 10,000 messages"),
         route!(GET "/v1/messages" messages::list_messages, Scope(Read), LIST, Nothing, 200 Some("MessagePage"), "List messages, newest first"),
+        route!(POST "/v1/messages/validate" validate::validate_messages, Account(Send), &[], Json("Validate"), 200 Some("Validation"), "Say what sending would do, and do nothing"),
+        route!(GET "/v1/messages.csv" export::export_messages, Scope(Read), LIST, Nothing, 200 None, "Export messages as CSV, newest first"),
         route!(GET "/v1/messages/{id}" messages::find_message, Scope(Read), &[], Nothing, 200 Some("Message"), "Read a message with its attempts"),
+        route!(GET "/v1/messages/{id}/why" why::explain_message, Scope(Read), &[], Nothing, 200 Some("Why"), "Say what decided about a message, by rules"),
+        route!(GET "/v1/messages/{id}/trace" why::trace_message, Scope(Read), &[], Nothing, 200 Some("Trace"), "Show every step of a message in order"),
+        route!(GET "/v1/traces/{id}" why::find_trace, Scope(Read), &["account", "since", "until"], Nothing, 200 Some("Traced"), "Find what a message, batch, group or request id led to"),
         route!(POST "/v1/messages/{id}/cancel" messages::cancel_message, Scope(Send), &[], Nothing, 200 Some("Message"), "Cancel a message that has not left"),
         route!(POST "/v1/messages/{id}/reschedule" messages::reschedule_message, Scope(Send), &[], Json("NewTime"), 200 Some("Message"), "Have a scheduled message leave at another time"),
         route!(POST "/v1/batches/{id}/cancel" batches::cancel_batch, Scope(Send), &[], Nothing, 200 Some("CanceledBatch"), "Cancel what of a batch has not left"),
@@ -228,6 +233,8 @@ pub static ROUTES: &[Route] = {
         route!(PATCH "/v1/accounts/{id}" accounts::update_account, Scope(Manage), &[], Json("AccountPatch"), 200 Some("Account"), "Change an account; its own keys change what it says of itself in advertisements"),
         route!(GET "/v1/accounts/{id}/team-numbers" team_numbers::list_team_numbers, Scope(Manage), &[], Nothing, 200 Some("TeamNumbers"), "List the numbers that team keys may send to"),
         route!(PUT "/v1/accounts/{id}/team-numbers" team_numbers::update_team_numbers, Scope(Manage), &[], Json("TeamNumbersPut"), 200 Some("TeamNumbers"), "Replace the numbers that team keys may send to"),
+
+        route!(POST "/v1/accounts/{id}/trace" accounts::look_at_account, Operator, &[], Json("LookAt"), 200 Some("LookedAt"), "Write the steps of an account's messages to this process's log for a while"),
 
         route!(POST "/v1/keys" keys::create_key, Scope(Manage), &[], Json("NewKey"), 201 Some("CreatedKey"), "Create an API key; it is shown once"),
         route!(GET "/v1/keys" keys::list_keys, Scope(Manage), PAGE_OF_ACCOUNT, Nothing, 200 Some("KeyPage"), "List API keys"),

@@ -12,10 +12,15 @@ use bongsu_send::{Batch, Draft, Finding};
 pub use part::Part;
 pub use thorough::{json, send_at};
 
+use thorough::RowRead;
+
 use crate::problem::Problem;
 
 /// Most messages of one batch (LIM-01).
 pub const ROWS_MAX: usize = 10_000;
+
+/// The highest `maxCost`, in the smallest part of a unit.
+pub const MAX_COST: i64 = 1_000_000_000_000;
 
 /// The lane of a single message that names none.
 const SINGLE_LANE: Lane = Lane::Realtime;
@@ -71,6 +76,27 @@ pub fn read_row(text: &str, defaults: &Part) -> Row {
 pub struct Row {
     pub read: Result<Draft, Vec<Finding>>,
     pub who: Identity,
+}
+
+/// Reads the body of a dry run: a batch, or one message as a batch of one row.
+///
+/// # Errors
+/// As for both; a message whose fields cannot be read is a row with findings.
+pub fn read_either(body: &[u8]) -> Result<Vec<RowRead>, Problem> {
+    #[derive(serde::Deserialize)]
+    struct Either {
+        #[serde(default)]
+        messages: Option<serde::de::IgnoredAny>,
+    }
+    let is_batch = serde_json::from_slice::<Either>(body).is_ok_and(|either| either.messages.is_some());
+    if is_batch {
+        return read_batch(body, false).map(|batch| batch.rows);
+    }
+    match read_message(body) {
+        Ok(draft) => Ok(vec![Ok(draft)]),
+        Err(problem) if problem.status == http::StatusCode::UNPROCESSABLE_ENTITY => Ok(vec![Err(problem.errors)]),
+        Err(problem) => Err(problem),
+    }
 }
 
 /// The body as text.

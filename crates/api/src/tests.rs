@@ -7,5 +7,6 @@ mod facts;
 mod faults;
 mod groups;
 mod messages;
+mod reading;
 mod refusals;
 mod world;

@@ -6,7 +6,9 @@ mod batch;
 mod facts;
 mod group;
 mod message;
+mod validation;
 mod webhook;
+mod why;
 
 use std::fmt::Display;
 
@@ -22,7 +24,9 @@ pub use batch::{CanceledBatch, MovedBatch};
 pub use facts::{Event, Stats};
 pub use group::{Group, Progress, RowError, UploadCounts, Uploaded};
 pub use message::{Message, Parked, Unknown};
+pub use validation::Validation;
 pub use webhook::{Delivery, SecretWebhook, Trial, Webhook};
+pub use why::{trace, traced, why};
 
 /// One page of a list.
 #[derive(Debug, Serialize)]

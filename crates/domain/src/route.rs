@@ -124,6 +124,11 @@ impl Distribution {
         Some(Distribution { credits: rest.chunks_exact(CREDIT_BYTES).map(read).collect::<Option<_>>()? })
     }
 
+    /// The ratio that it counts for; empty while nothing was booked.
+    pub fn weights(&self) -> Vec<(u8, u32)> {
+        self.credits.iter().map(|credit| (credit.relay, credit.weight)).collect()
+    }
+
     /// Hundredths of a part that each relay is owed, for people who ask why.
     pub fn owed(&self) -> impl Iterator<Item = (u8, i64)> + '_ {
         self.credits.iter().map(|credit| (credit.relay, credit.owed))

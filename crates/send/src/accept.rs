@@ -58,6 +58,9 @@ impl Service {
             return Err(Refusal::fields(finding.code, vec![finding]));
         }
         let price = self.price_for(sending, prepared.channel).await?;
+        if let Some(finding) = over_ceiling(&prepared, price) {
+            return Err(Refusal::fields(finding.code, vec![finding]));
+        }
         let mut message = self.new_message(account, &prepared, price, 0);
         message.dedupe = known.window_ms.map(|window| (self.content_hash(account, &prepared), window));
         message.key = sending.key.map_or(0, |key| key.0);
@@ -66,8 +69,9 @@ impl Service {
         let body = Box::new(move |id| (202, answer::single(id, &prepared, price, held)));
         let done = self.shared.store.accept_traced(account, lane, message, key, self.trace.clone(), body).await;
         match done.map_err(store_refusal)? {
-            Ok((_, body)) => {
+            Ok((id, body)) => {
                 self.shared.metrics.accepted(channel, lane, 1);
+                self.step_accepted(account, || MessageId(id).to_string(), 1);
                 Ok(Answer { status: 202, body, replayed: false })
             }
             Err(refused) => refusal(refused),
@@ -112,6 +116,24 @@ impl Service {
             return Err(Refusal::fields(code_of(&plan.findings), plan.findings));
         }
         self.stage_and_commit(sending, plan, rows, (batch.all_or_nothing, batch.errors_only), key).await
+    }
+
+    fn step_accepted(&self, account: AccountId, request: impl FnOnce() -> String, messages: usize) {
+        let steps = &self.shared.steps;
+        if steps.any() {
+            steps.accepted(account, &request(), messages, self.trace.as_deref(), &*self.shared.clock);
+        }
+    }
+
+    /// Writes the steps of an account's messages to the log of this process until then; a time that is past ends it.
+    ///
+    /// # Errors
+    /// `RateLimited` when so many are looked at already.
+    pub fn look_at(&self, account: AccountId, until: Timestamp) -> Result<(), Refusal> {
+        match self.shared.steps.look_at(account, until, self.shared.clock.now()) {
+            true => Ok(()),
+            false => Err(Refusal::new(Code::RateLimited, "too many accounts are looked at; end one first")),
+        }
     }
 
     /// Waits for a batch's turn: few are read and prepared at once, since more of them need memory and no less time. Take
@@ -162,6 +184,7 @@ impl Service {
                 for ((channel, lane), count) in plan.counts() {
                     self.shared.metrics.accepted(channel, lane, count);
                 }
+                self.step_accepted(account, || bongsu_domain::RequestId(plan.request).to_string(), plan.rows.len());
                 Ok(Answer { status: 202, body, replayed: false })
             }
             Ok(Err(refused)) => {
@@ -292,6 +315,7 @@ impl Service {
             expires_in: Some(expires.since(self.shared.clock.now()).max(Duration::from_secs(1))),
             send_at: None,
             ad: None,
+            max_cost: None,
         };
         let prepared = prepare::prepare(draft, &self.terms(Lane::Auth, &ad::Sender::default()))
             .map_err(|findings| Refusal::fields(code_of(&findings), findings))?;
@@ -410,6 +434,13 @@ pub(crate) fn not_registered() -> Finding {
     Finding::new("from", Code::SenderNotRegistered, "not a verified sender number of this account")
 }
 
+/// What is wrong with a message that costs more than its caller wants to pay (S03).
+pub(crate) fn over_ceiling(prepared: &Prepared, price: Price) -> Option<Finding> {
+    let most = prepared.draft.max_cost.filter(|most| price.amount > *most)?;
+    let detail = format!("costs {} {}, more than {most}", price.amount, price.unit.as_str());
+    Some(Finding::new("maxCost", Code::SpendLimit, detail))
+}
+
 fn mismatch() -> Refusal {
     Refusal::new(Code::IdempotencyMismatch, "this Idempotency-Key was used with another body")
 }
@@ -442,7 +473,7 @@ pub(crate) fn equal_to(first: i64) -> Finding {
 }
 
 /// The code of a whole request from its findings: their own when they agree, else a bad request.
-fn code_of(findings: &[Finding]) -> Code {
+pub(crate) fn code_of(findings: &[Finding]) -> Code {
     match findings.split_first() {
         Some((first, rest)) if rest.iter().all(|finding| finding.code == first.code) => first.code,
         _ => Code::BadRequest,

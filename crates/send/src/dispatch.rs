@@ -16,6 +16,7 @@ use crate::config::SendConfig;
 use crate::flights::Flights;
 use crate::lanes::Lanes;
 use crate::launch::{self, Launch, Leaving};
+use crate::note;
 use crate::outgoing;
 use crate::relays::Relays;
 use crate::settle::Note;
@@ -114,6 +115,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Counters.
     pub metrics: crate::metrics::SendMetrics,
+    /// Whose steps are written to the log.
+    pub steps: crate::steps::Steps,
     /// Booked, not handed over.
     pub pending: Pending,
     /// Wakes the dispatcher.
@@ -433,6 +436,8 @@ impl Dispatcher {
             return Ok(false);
         }
         let blocked_for = self.blocked.get(&(lane, account)).map_or(Duration::ZERO, |since| now.since(*since));
+        let blocked_ms = u32::try_from(blocked_for.as_millis()).unwrap_or(u32::MAX);
+        let mut note = note::Note::before(&self.shared, &mut self.ratios, account, run.next, now, blocked_ms);
         let mut leaving = Vec::new();
         let mut relays = Vec::new();
         while relays.len() < quantum {
@@ -453,8 +458,9 @@ impl Dispatcher {
             return Ok(false);
         }
         self.blocked.remove(&(lane, account));
+        note.count = relays.len() as u16;
         self.claimed[lane as usize] = Some(now);
-        self.claim_run(lane, account, run, relays, leaving)?;
+        self.claim_run(lane, account, run, (relays, note.encode()), leaving)?;
         Ok(true)
     }
 
@@ -511,7 +517,7 @@ impl Dispatcher {
         lane: Lane,
         account: AccountId,
         run: Run,
-        relays: Vec<u8>,
+        (relays, note): (Vec<u8>, Vec<u8>),
         leaving: Vec<Leaving>,
     ) -> Result<(), Error> {
         let claimed = Claimed::Run { first: run.first, from: run.next, generation: run.generation, count: run.count };
@@ -526,7 +532,7 @@ impl Dispatcher {
             }
         }
         let missed = Missed { lane, account, first: run.first, held: false, whole };
-        self.launch(lane, account, claimed, relays, leaving, missed)
+        self.launch(lane, account, claimed, (relays, note), leaving, missed)
     }
 
     /// Until when what is claimed now may be written to a relay: advertisements until the night.
@@ -543,14 +549,15 @@ impl Dispatcher {
         lane: Lane,
         account: AccountId,
         claimed: Claimed,
-        relays: Vec<u8>,
+        (relays, note): (Vec<u8>, Vec<u8>),
         leaving: Vec<Leaving>,
         missed: Missed,
     ) -> Result<(), Error> {
         let now = self.shared.clock.now();
         let deadline = self.deadline(lane, now);
         let id = self.shared.store.new_id()?;
-        let claim = Claim { id, owner: self.shared.owner, deadline: deadline.millis(), lane, account, claimed, relays };
+        let claim =
+            Claim { id, owner: self.shared.owner, deadline: deadline.millis(), lane, account, claimed, relays, note };
         self.shared.claims_out.fetch_add(1, Ordering::AcqRel);
         let launch = Launch { claim, states: self.ratios.changed(), leaving, deadline, missed };
         tokio::spawn(launch::launch(self.shared.clone(), launch, self.missed_sender.clone()));
@@ -599,7 +606,7 @@ impl Dispatcher {
                 moved = true;
                 self.due_out += 1;
                 let missed = Missed { lane, account, first: 0, held: false, whole: false };
-                self.launch(lane, account, Claimed::Due(claimed), relays, leaving, missed)?;
+                self.launch(lane, account, Claimed::Due(claimed), (relays, Vec::new()), leaving, missed)?;
             }
         }
         Ok(moved)

@@ -110,6 +110,7 @@ async fn depart(shared: &Shared, claim: i64, deadline: Timestamp, leaving: Vec<L
         flights.push(flight);
     }
     shared.unsettled.fetch_add(flights.len(), Ordering::AcqRel);
+    shared.steps.departed(&flights, &shared.relays, now);
     shared.flights.lock().depart(claim, flights);
     for (relay, messages) in outbound {
         match shared.relays.get(relay).and_then(|link| link.port.clone()) {

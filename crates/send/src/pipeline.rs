@@ -69,6 +69,7 @@ pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> R
         config,
         clock,
         metrics: SendMetrics::default(),
+        steps: Default::default(),
         pending: Pending::default(),
         wake,
         stopping: AtomicBool::new(false),

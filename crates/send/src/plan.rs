@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bongsu_domain::{Channel, Code, Lane, MessageId, RequestId, Unit};
 use bongsu_store::accept::{NewMessage, Slice};
 
-use crate::accept::{duplicate_ref, equal_to, not_registered, store_refusal};
+use crate::accept::{duplicate_ref, equal_to, not_registered, over_ceiling, store_refusal};
 use crate::answer;
 use crate::prepare::Prepared;
 use crate::service::Service;
@@ -91,6 +91,10 @@ impl Plan {
             return Ok(());
         }
         let price = service.price_for(sending, prepared.channel).await?;
+        if let Some(finding) = over_ceiling(&prepared, price) {
+            self.reject(index, vec![finding]);
+            return Ok(());
+        }
         if self.rows.is_empty() {
             self.unit = price.unit;
         } else if self.unit != price.unit {

@@ -354,6 +354,7 @@ mod tests {
             expires_in: None,
             send_at: None,
             ad: None,
+            max_cost: None,
         }
     }
 

@@ -164,6 +164,7 @@ impl Settler {
 
     /// Writes a round, however long the store refuses; what is decided here is decided.
     pub(crate) async fn write(&mut self, mut round: Round) {
+        self.shared.steps.changed(&round.changes, &self.shared.relays);
         let most = if self.shared.territory.is_shared() { SHARED_CHANGES_MAX } else { CHANGES_MAX };
         let chunks = round.chunks(most);
         let mut firsts = Vec::new();

@@ -80,6 +80,8 @@ pub struct Draft {
     pub send_at: Option<Timestamp>,
     /// Whether its caller says that it is an advertisement (광고); it is one by its lane.
     pub ad: Option<bool>,
+    /// The most it may cost, in the unit of its price.
+    pub max_cost: Option<i64>,
 }
 
 /// One thing that is wrong with a request.
@@ -246,6 +248,10 @@ pub struct AttemptView {
     pub claimed_at: Option<Timestamp>,
     /// Last byte written at.
     pub submitted_at: Option<Timestamp>,
+    /// Answered by the relay at.
+    pub responded_at: Option<Timestamp>,
+    /// Its receipt came at.
+    pub reported_at: Option<Timestamp>,
     /// Result at.
     pub final_at: Option<Timestamp>,
 }

@@ -20,10 +20,11 @@ pub fn message(found: Found, vault: &Vault, relays: &Relays, ads_held: Option<He
     }
     let payload = vault.open(&row.sealed).ok().and_then(|bytes| sealed::decode(&bytes));
     let extra: Extra = row.extra.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let accepted = MessageId(row.id).time().millis();
     let mut attempts: Vec<AttemptView> =
-        earlier.iter().map(|attempt| attempt_view(attempt, relays, row.late)).collect();
+        earlier.iter().map(|attempt| attempt_view(attempt, relays, row.late, accepted)).collect();
     if row.attempt.attempt > 0 {
-        let mut current = attempt_view(&row.attempt, relays, row.late && attempts.is_empty());
+        let mut current = attempt_view(&row.attempt, relays, row.late && attempts.is_empty(), accepted);
         if row.status.is_final() && row.attempt.result.is_some() {
             current.final_at = row.attempt.result.map(Timestamp::from_millis);
         }
@@ -66,7 +67,7 @@ fn code(number: u16) -> Code {
     Code::from_number(number).unwrap_or(Code::UnmappedVendorCode)
 }
 
-fn attempt_view(attempt: &AttemptRow, relays: &Relays, late: bool) -> AttemptView {
+fn attempt_view(attempt: &AttemptRow, relays: &Relays, late: bool, accepted: i64) -> AttemptView {
     let result = code(attempt.code);
     let parts = attempt.relay_id.as_deref().map_or_else(Vec::new, flights::parse_lines);
     let parts = parts
@@ -76,6 +77,11 @@ fn attempt_view(attempt: &AttemptRow, relays: &Relays, late: bool) -> AttemptVie
             code: part.code.unwrap_or(result),
         })
         .collect();
+    let mut times = Times(accepted);
+    let claimed_at = times.next(attempt.claimed);
+    let submitted_at = times.next(attempt.submitted);
+    let responded_at = times.next(attempt.answered);
+    let reported_at = times.next(attempt.result.filter(|_| attempt.outcome.is_some_and(is_reported)));
     AttemptView {
         n: attempt.attempt,
         relay: attempt.relay.map_or_else(String::new, |no| relays.name(no)),
@@ -84,10 +90,28 @@ fn attempt_view(attempt: &AttemptRow, relays: &Relays, late: bool) -> AttemptVie
         code: result,
         reason: reason(attempt.outcome, result),
         late,
-        claimed_at: attempt.claimed.map(Timestamp::from_millis),
-        submitted_at: attempt.submitted.map(Timestamp::from_millis),
+        claimed_at,
+        submitted_at,
+        responded_at,
+        reported_at,
         final_at: attempt.result.map(Timestamp::from_millis),
     }
+}
+
+/// Times of one attempt in the order of its steps (E13). They come from several clocks and a receipt may overtake the
+/// answer it belongs to; what is shown never goes back.
+struct Times(i64);
+
+impl Times {
+    fn next(&mut self, at: Option<i64>) -> Option<Timestamp> {
+        self.0 = at?.max(self.0);
+        Some(Timestamp::from_millis(self.0))
+    }
+}
+
+/// Whether a receipt said so.
+fn is_reported(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Delivered | Outcome::Undelivered | Outcome::Uncertain)
 }
 
 fn reason(outcome: Option<Outcome>, code: Code) -> Option<String> {

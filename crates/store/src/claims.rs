@@ -79,7 +79,12 @@ pub struct Claim {
     pub claimed: Claimed,
     /// One byte a message.
     pub relays: Vec<u8>,
+    /// What the decision knew, kept with the run; empty for due messages.
+    pub note: Vec<u8>,
 }
+
+/// Bytes of notes that a run keeps; what comes after is left out.
+const NOTES_MAX: u32 = 4_000;
 
 /// State of a distribution, written with the claims it led to.
 #[derive(Debug, Clone)]
@@ -124,10 +129,16 @@ pub(crate) fn write(tx: &mut Tx<'_>, claims: &[Claim], states: &[ShareState]) ->
 
 fn claim_run(tx: &Tx<'_>, claim: &Claim, first: i64, from: u32, generation: i64, count: u32) -> Result<Taken, Error> {
     let next = from + claim.relays.len() as u32;
+    // The note goes with the write that is needed anyway.
+    let appended =
+        if tx.live.is_mysql() { "CONCAT(COALESCE(note, ''), ?)" } else { "CAST(COALESCE(note, x'') || ? AS BLOB)" };
     let moved = tx
         .live
-        .prepare_cached("UPDATE runs SET next = ? WHERE first = ? AND next = ? AND gen = ?")?
-        .execute((next, first, from, generation))?;
+        .prepare_cached(&format!(
+            "UPDATE runs SET next = ?, note = CASE WHEN COALESCE(LENGTH(note), 0) > {NOTES_MAX} THEN note ELSE {appended} END
+               WHERE first = ? AND next = ? AND gen = ?"
+        ))?
+        .execute(params![next, claim.note, first, from, generation])?;
     if moved == 0 {
         return Ok(Taken::Stale);
     }

@@ -39,6 +39,7 @@ pub mod settings;
 mod store;
 mod sweep;
 pub mod team;
+pub mod trace;
 mod tx;
 pub mod vault;
 pub mod waiting;

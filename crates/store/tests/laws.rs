@@ -26,6 +26,8 @@ mod dedupe;
 mod facts;
 #[path = "laws/files.rs"]
 mod files;
+#[path = "laws/filters.rs"]
+mod filters;
 #[path = "laws/full.rs"]
 mod full;
 #[path = "laws/ground_files.rs"]

@@ -28,6 +28,8 @@ mod days;
 mod dedupe;
 #[path = "laws/facts.rs"]
 mod facts;
+#[path = "laws/filters.rs"]
+mod filters;
 #[path = "laws/ground_mysql.rs"]
 mod ground;
 #[path = "laws/groups.rs"]

@@ -38,7 +38,9 @@ pub async fn measure(operator: &Api) -> Result<Value> {
         }
     }
     let latency = percentile::latency(&mut micros).context("nothing was asked")?;
+    let kinds = kinds(operator, &account, &numbers[..known]).await?;
     Ok(json!({
+        "kinds": kinds,
         "queries": micros.len(),
         "numbers": known,
         "hits": hits,
@@ -46,6 +48,56 @@ pub async fn measure(operator: &Api) -> Result<Value> {
         "p99": latency.p99,
         "max": latency.max,
     }))
+}
+
+/// Questions of each kind.
+const KIND_QUESTIONS: usize = 200;
+
+/// How long each kind of list and search takes: each question asks for one page, and goes on from its cursor now and then.
+async fn kinds(operator: &Api, account: &str, numbers: &[String]) -> Result<Value> {
+    let page = operator.ask("GET", &format!("/v1/messages?account={account}&limit=1"), None).await?;
+    let newest = &page["items"][0];
+    let text = |name: &str| newest[name].as_str().unwrap_or_default().to_owned();
+    let (sender, batch) = (text("from"), text("batchId"));
+    let now = SystemTime::UNIX_EPOCH.elapsed().context("the clock is before 1970")?.as_secs();
+    let last4 = |n: usize| numbers[n % numbers.len()].chars().skip(7).collect::<String>();
+    type Ask<'a> = Box<dyn Fn(usize) -> String + 'a>;
+    let kinds: [(&str, Ask<'_>); 12] = [
+        ("list", Box::new(|_| String::new())),
+        ("since", Box::new(|n| format!("&until={}", rfc3339(now - (n as u64 % 90) * 86_400)))),
+        ("recipient", Box::new(|n| format!("&recipient={}", numbers[n % numbers.len()]))),
+        ("last4", Box::new(|n| format!("&recipientLast4={}", last4(n)))),
+        ("sender", Box::new(|_| format!("&sender={sender}"))),
+        ("label", Box::new(|n| format!("&label=shop%3D{}", n % 100))),
+        ("labelUnknown", Box::new(|n| format!("&label=none{n}"))),
+        ("billCode", Box::new(|n| format!("&billCode=D{}", n % 10))),
+        ("batch", Box::new(|n| format!("&batchId={batch}&recipientLast4={}", last4(n)))),
+        ("q", Box::new(|n| format!("&q=nothing{n}&since={}", rfc3339(now - 30 * 86_400)))),
+        ("statusRelay", Box::new(|_| "&status=failed&relay=kt".to_owned())),
+        ("codeStatus", Box::new(|_| "&code=UM4001&originStatus=FAIL&lane=bulk".to_owned())),
+    ];
+    let mut connection = Connection::open(&operator.address).await?;
+    let mut measured = serde_json::Map::new();
+    for (kind, ask) in &kinds {
+        let (mut request, mut micros, mut cursor) = (Vec::new(), Vec::new(), String::new());
+        for n in 0..KIND_QUESTIONS {
+            let path = format!("/v1/messages?account={account}&limit=100{}{cursor}", ask(n));
+            write_request(&mut request, "GET", &path, &operator.address, &operator.key, "", b"");
+            let begin = Instant::now();
+            let status = connection.exchange(&request).await?;
+            let took = u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX);
+            ensure!(status == 200, "{kind} answered {status}: {}", String::from_utf8_lossy(connection.body()));
+            if n > 0 {
+                micros.push(took);
+            }
+            let body: Value = serde_json::from_slice(connection.body()).unwrap_or(Value::Null);
+            let next = body["nextCursor"].as_str().filter(|_| n % 4 != 3);
+            cursor = next.map_or_else(String::new, |next| format!("&cursor={next}"));
+        }
+        let latency = percentile::latency(&mut micros).context("nothing was asked")?;
+        measured.insert((*kind).to_owned(), json!({"p50": latency.p50, "p99": latency.p99, "max": latency.max}));
+    }
+    Ok(Value::Object(measured))
 }
 
 /// The account of the preloaded rows: searches are within one account.

@@ -1,7 +1,7 @@
 //! `/v1/accounts`: the customers of an installation.
 
 use bongsu_domain::{AccountId, Code};
-use bongsu_send::Scope;
+use bongsu_send::{STEPS_MAX, Scope};
 use bongsu_store::accounts::{self, AccountPatch, DEDUPE_MAX_S, RATE_MAX};
 
 use crate::call::Call;
@@ -9,6 +9,17 @@ use crate::fields::Fields;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::view;
+
+/// Writes the steps of an account's messages to the log of this process for so many minutes; 0 ends it.
+pub async fn look_at_account(call: Call) -> Result<Reply, Problem> {
+    let most = i64::try_from(STEPS_MAX.as_secs() / 60).unwrap_or(i64::MAX);
+    let minutes = call.fields(|fields| Some(fields.required_whole("minutes", 0, most)))?;
+    let account = accounts::get(call.app.service.store(), call.id()?).await?.id;
+    let until = call.app.clock.now().plus(std::time::Duration::from_secs(minutes.unsigned_abs() * 60));
+    call.app.service.look_at(account, until)?;
+    let shown = (minutes > 0).then(|| until.rfc3339());
+    Ok(Reply::json(200, &serde_json::json!({"account": account.to_string(), "until": shown})))
+}
 
 /// Creates an account.
 pub async fn create_account(call: Call) -> Result<Reply, Problem> {

@@ -1,6 +1,6 @@
 //! `/v1/messages`: accept, read, list, cancel.
 
-use bongsu_domain::{Channel, Code, Lane, MessageId, OriginStatus, Status, Timestamp, phone};
+use bongsu_domain::{Channel, Code, GroupId, Lane, MessageId, OriginStatus, RequestId, Status, Timestamp, phone};
 use bongsu_send::{Batch, ListQuery};
 
 use crate::call::Call;
@@ -9,7 +9,7 @@ use crate::reply::Reply;
 use crate::{send, view};
 
 /// Bodies above this are read on a blocking thread: 1 MiB of JSON takes milliseconds, and `auth` must not wait for it.
-const INLINE_BYTES_MAX: usize = 64 * 1024;
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Accepts one message.
 pub async fn send_message(call: Call) -> Result<Reply, Problem> {
@@ -88,11 +88,11 @@ pub async fn list_messages(mut call: Call) -> Result<Reply, Problem> {
     Ok(Reply::json(200, &view::Page { items, next_cursor: page.next_cursor }))
 }
 
-fn list_query(call: &mut Call) -> Result<ListQuery, Problem> {
+pub fn list_query(call: &mut Call) -> Result<ListQuery, Problem> {
     let query = &mut call.query;
     let channel = query.parsed("channel", "sms or lms", Channel::parse);
     let kind = query.parsed("type", "sms or lms", Channel::parse);
-    let batch = query.parsed("batchId", "a batch id", |text| text.parse().ok());
+    let batch = query.parsed("batchId", "the id of a batch or group", request);
     let list = ListQuery {
         id: query.parsed("messageId", "a message id", |text| text.parse().ok()),
         sender: query.parsed("sender", "a Korean phone number", |text| phone::parse_sender(text).ok()),
@@ -121,6 +121,11 @@ fn list_query(call: &mut Call) -> Result<ListQuery, Problem> {
     }
     query.close()?;
     Ok(list)
+}
+
+/// A batch or a group: both are requests.
+fn request(text: &str) -> Option<RequestId> {
+    text.parse().ok().or_else(|| text.parse::<GroupId>().ok().map(|group| RequestId(group.0)))
 }
 
 /// `name`, or `name=value`.

@@ -15,7 +15,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::part::{self, Part};
-use super::{BATCH_LANE, ROWS_MAX, SINGLE_LANE, duration};
+use super::{BATCH_LANE, MAX_COST, ROWS_MAX, SINGLE_LANE, duration};
 use crate::fields::MEMBERS_MAX;
 use crate::tree::Text;
 
@@ -88,6 +88,8 @@ struct Row<'a> {
     send_at: Option<Text<'a>>,
     #[serde(default)]
     ad: Option<bool>,
+    #[serde(default)]
+    max_cost: Option<Cost>,
 }
 
 impl Row<'_> {
@@ -109,6 +111,7 @@ impl Row<'_> {
             expires_in: self.expires_in.map(|wait| wait.0),
             send_at: self.send_at.map(|time| Timestamp::parse_rfc3339(&time.0).ok_or(())).transpose().ok()?,
             ad: self.ad,
+            max_cost: self.max_cost.map(|cost| cost.0),
         })
     }
 }
@@ -211,5 +214,18 @@ impl<'de> Deserialize<'de> for Wait {
             }
         }
         deserializer.deserialize_any(Reads)
+    }
+}
+
+/// `maxCost`: a whole number within its bounds.
+#[derive(Deserialize)]
+#[serde(try_from = "i64")]
+struct Cost(i64);
+
+impl TryFrom<i64> for Cost {
+    type Error = &'static str;
+
+    fn try_from(cost: i64) -> Result<Self, Self::Error> {
+        if (0..=MAX_COST).contains(&cost) { Ok(Self(cost)) } else { Err("out of range") }
     }
 }

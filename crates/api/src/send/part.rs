@@ -25,6 +25,7 @@ pub struct Part {
     pub expires_in: Option<Duration>,
     pub send_at: Option<Timestamp>,
     pub ad: Option<bool>,
+    pub max_cost: Option<i64>,
 }
 
 impl Part {
@@ -57,6 +58,7 @@ impl Part {
             expires_in: self.expires_in.or(defaults.expires_in),
             send_at: self.send_at.or(defaults.send_at),
             ad,
+            max_cost: self.max_cost.or(defaults.max_cost),
         })
     }
 }

@@ -206,13 +206,33 @@ fn malformed_messages() -> Vec<(String, u16, &'static str, Code)> {
     for word in ["alimtalk", "mms", "rcs", "email", "push"] {
         table.push((with("channel", json!(word)).to_string(), 422, "channel", Code::FeatureNotEnabled));
     }
-    for (field, value) in [
-        ("dedupeWindow", json!(60)),
-        ("maxCost", json!(30_000)),
-        ("fallback", json!([])),
-        ("template", json!({"id": "x"})),
-    ] {
+    for (field, value) in [("dedupeWindow", json!(60)), ("template", json!({"id": "x"}))] {
         table.push((with(field, value).to_string(), 422, field, Code::FeatureNotEnabled));
+    }
+    let step = |step: Value| json!([{"channel": "rcs"}, step]);
+    for (value, field, code) in [
+        (json!([{"channel": "alimtalk"}]), "fallback.0.channel", Code::FeatureNotEnabled),
+        (
+            json!([{"channel": "lms", "on": ["failed"], "waitFor": "PT3M"}]),
+            "fallback.0.channel",
+            Code::FeatureNotEnabled,
+        ),
+        (json!([{"channel": "fax"}]), "fallback.0.channel", Code::BadRequest),
+        (json!([{"channel": 1}]), "fallback.0.channel", Code::BadRequest),
+        (json!([{}]), "fallback.0.channel", Code::BadRequest),
+        (step(json!("sms")), "fallback.1", Code::BadRequest),
+        (step(json!({"channel": "sms", "on": ["late"]})), "fallback.1.on", Code::BadRequest),
+        (step(json!({"channel": "sms", "on": "failed"})), "fallback.1.on", Code::BadRequest),
+        (step(json!({"channel": "sms", "waitFor": "3 minutes"})), "fallback.1.waitFor", Code::BadRequest),
+        (step(json!({"channel": "sms", "text": 1})), "fallback.1.text", Code::BadRequest),
+        (step(json!({"channel": "sms", "then": "x"})), "fallback.1.then", Code::BadRequest),
+        (json!(vec![json!({"channel": "rcs"}); 11]), "fallback", Code::BadRequest),
+        (json!({"channel": "sms"}), "fallback", Code::BadRequest),
+    ] {
+        table.push((with("fallback", value).to_string(), 422, field, code));
+    }
+    for cost in [json!(-1), json!("1"), json!(1.5), json!(1_000_000_000_001_i64), json!(true)] {
+        table.push((with("maxCost", cost).to_string(), 422, "maxCost", Code::BadRequest));
     }
     let twice = |more: &str| format!("{{\"to\":\"1\",\"from\":\"2\",\"text\":\"t\",{more}}}");
     table.push((twice("\"to\":\"2\""), 422, "to", Code::BadRequest));
@@ -245,7 +265,7 @@ fn malformed_batches_are_refused_with_field_and_code() {
         (json!({"messages": [row], "mode": 1}), "mode", Code::BadRequest),
         (json!({"messages": [row], "defaults": []}), "defaults", Code::BadRequest),
         (json!({"messages": [row], "defaults": {"lane": "x"}}), "defaults.lane", Code::BadRequest),
-        (json!({"messages": [row], "defaults": {"maxCost": 1}}), "defaults.maxCost", Code::FeatureNotEnabled),
+        (json!({"messages": [row], "defaults": {"template": 1}}), "defaults.template", Code::FeatureNotEnabled),
         (json!({"messages": [row], "defaults": {"x": 1}}), "defaults.x", Code::BadRequest),
         (json!({"messages": [row], "allowDuplicates": true}), "allowDuplicates", Code::FeatureNotEnabled),
         (json!({"rows": [row]}), "rows", Code::BadRequest),

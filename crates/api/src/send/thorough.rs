@@ -11,14 +11,13 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use bongsu_send::groups::Identity;
 
 use super::part::Part;
-use super::{BATCH_LANE, ROWS_MAX, Row, SINGLE_LANE, duration};
+use super::{BATCH_LANE, MAX_COST, ROWS_MAX, Row, SINGLE_LANE, duration};
 use crate::fields::{Fields, Place};
 use crate::problem::Problem;
 use crate::tree::{self, Node, Unreadable};
 
 /// Fields of send bodies that later versions will know. To ignore them would send what was not meant.
-const LATER: [&str; 7] =
-    ["dedupeWindow", "maxCost", "fallback", "template", "attachments", "webhook", "allowDuplicates"];
+const LATER: [&str; 5] = ["dedupeWindow", "template", "attachments", "webhook", "allowDuplicates"];
 
 /// A row: the message, or what is wrong with it.
 pub type RowRead = Result<Draft, Vec<Finding>>;
@@ -192,7 +191,9 @@ fn part(node: &Node<'_>, place: Place<'_>, found: &mut Vec<Finding>) -> Part {
         expires_in: expires_in(&mut fields),
         send_at: send_at(&mut fields),
         ad: fields.flag("ad"),
+        max_cost: fields.whole("maxCost", 0, MAX_COST),
     };
+    fallback(&mut fields);
     for name in LATER {
         fields.later(name);
     }
@@ -209,6 +210,57 @@ fn channel(fields: &mut Fields<'_, '_, '_>) -> Option<ChannelChoice> {
         fields.wrong("channel", Code::BadRequest, "must be sms, lms or auto");
     }
     choice
+}
+
+/// Most steps of a `fallback` (FBK-01).
+const STEPS_MAX: usize = 10;
+/// What a step may have.
+const STEP: [&str; 8] = ["channel", "from", "to", "text", "subject", "content", "on", "waitFor"];
+/// What a step may follow.
+const STEP_ON: [&str; 3] = ["failed", "expired", "uncertain"];
+
+/// `fallback` (대체발송): its form is checked to the end, and then no channel that it could go to is there yet.
+fn fallback(fields: &mut Fields<'_, '_, '_>) {
+    let Some(steps) = fields.list("fallback") else { return };
+    if steps.len() > STEPS_MAX {
+        fields.wrong("fallback", Code::BadRequest, format!("must have at most {STEPS_MAX} steps"));
+    }
+    for (at, step) in steps.iter().enumerate().take(STEPS_MAX) {
+        let Node::Map(members) = step else {
+            fields.wrong(&format!("fallback.{at}"), Code::BadRequest, format!("must be an object, is {}", step.kind()));
+            continue;
+        };
+        let mut wrong = |name: &str, code, detail: String| fields.wrong(&format!("fallback.{at}.{name}"), code, detail);
+        for (name, value) in members {
+            match (name.as_ref(), value) {
+                (name, _) if !STEP.contains(&name) => wrong(name, Code::BadRequest, "is not a field of a step".into()),
+                ("on", Node::List(words)) => {
+                    let known = |word: &Node<'_>| matches!(word, Node::Text(word) if STEP_ON.contains(&word.as_ref()));
+                    if !words.iter().all(known) {
+                        wrong("on", Code::BadRequest, format!("must have {} only", STEP_ON.join(", ")));
+                    }
+                }
+                ("waitFor", Node::Text(text)) if duration::parse(text).is_none() => {
+                    wrong("waitFor", Code::BadRequest, duration::WANTED.into());
+                }
+                ("waitFor", Node::Whole(seconds)) if duration::from_seconds(*seconds).is_none() => {
+                    wrong("waitFor", Code::BadRequest, duration::WANTED.into());
+                }
+                ("waitFor", Node::Whole(_)) | (_, Node::Null) => {}
+                ("on", other) => wrong("on", Code::BadRequest, format!("must be an array, is {}", other.kind())),
+                (_, Node::Text(_)) => {}
+                (name, other) => wrong(name, Code::BadRequest, format!("must be a string, is {}", other.kind())),
+            }
+        }
+        match members.iter().find(|(name, _)| name == "channel").map(|(_, value)| value) {
+            Some(Node::Text(word)) if is_known_channel_name(word) || ChannelChoice::parse(word).is_some() => {
+                wrong("channel", Code::FeatureNotEnabled, format!("a fallback to {word} is not available yet"));
+            }
+            Some(Node::Text(_)) => wrong("channel", Code::BadRequest, "must be the name of a channel".into()),
+            Some(Node::Null) | None => wrong("channel", Code::BadRequest, "is required".into()),
+            Some(_) => {}
+        }
+    }
 }
 
 fn lane(fields: &mut Fields<'_, '_, '_>) -> Option<Lane> {

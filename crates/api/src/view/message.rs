@@ -41,13 +41,13 @@ pub struct Message<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Price {
+pub(super) struct Price {
     unit: &'static str,
     amount: i64,
 }
 
 impl Price {
-    fn new((unit, amount): (Unit, i64)) -> Self {
+    pub(super) fn new((unit, amount): (Unit, i64)) -> Self {
         Self { unit: unit.as_str(), amount }
     }
 }
@@ -66,6 +66,8 @@ struct Attempt<'a> {
     late: bool,
     claimed_at: Option<Time>,
     submitted_at: Option<Time>,
+    responded_at: Option<Time>,
+    reported_at: Option<Time>,
     final_at: Option<Time>,
 }
 
@@ -125,6 +127,8 @@ impl<'a> Attempt<'a> {
             late: attempt.late,
             claimed_at: attempt.claimed_at.map(Time),
             submitted_at: attempt.submitted_at.map(Time),
+            responded_at: attempt.responded_at.map(Time),
+            reported_at: attempt.reported_at.map(Time),
             final_at: attempt.final_at.map(Time),
         }
     }
@@ -198,6 +202,8 @@ mod tests {
             late: false,
             claimed_at: Some(time),
             submitted_at: Some(time),
+            responded_at: Some(time),
+            reported_at: None,
             final_at: None,
         };
         MessageView {

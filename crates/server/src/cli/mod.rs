@@ -9,10 +9,12 @@ mod preload;
 mod progress;
 mod reference;
 mod report;
+mod rules;
 mod send;
 mod serve;
 mod sim;
 mod table;
+mod trace;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -51,6 +53,8 @@ enum Command {
     Send(send::Flags),
     /// Counts whether anything was lost, sent twice or charged twice.
     Audit(audit::Flags),
+    /// Shows everything that happened to a message, batch or request, in order.
+    Trace(trace::Flags),
     /// Simulates relays (중계사) that speak SMPP 3.4.
     Sim(sim::Flags),
     /// Prints the OpenAPI document of the HTTP API.
@@ -59,6 +63,8 @@ enum Command {
     Codes(Json),
     /// Prints a page of docs/reference in Markdown.
     Reference(reference::Flags),
+    /// Prints the rules that explain a message in Markdown.
+    Rules(Json),
     /// Writes history for benchmarks.
     #[command(hide = true)]
     Preload(preload::Flags),
@@ -105,10 +111,12 @@ pub fn main() -> ExitCode {
         Command::Demo(flags) => leave(block_on(demo::run(&flags, &environment)), flags.json.json),
         Command::Send(flags) => leave(block_on(send::run(&flags, &environment)), flags.json.json),
         Command::Audit(flags) => leave(block_on(audit::run(&flags, &environment)), flags.json.json),
+        Command::Trace(flags) => leave(block_on(trace::run(&flags, &environment)), flags.json.json),
         Command::Sim(flags) => leave(sim::run(flags), false),
         Command::Openapi => leave(Ok(openapi()), true),
         Command::Codes(json) => leave(Ok(codes::run()), json.json),
         Command::Reference(flags) => leave(several_threads(reference::run(&flags)), false),
+        Command::Rules(json) => leave(Ok(rules::run()), json.json),
         Command::Preload(flags) => leave(block_on(preload::run(&flags, &environment)), flags.json.json),
     }
 }

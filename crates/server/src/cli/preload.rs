@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bongsu_domain::{AccountId, Clock, Timestamp};
+use bongsu_domain::{AccountId, Clock, PhoneNumber, Timestamp};
 use bongsu_send::{sealed, search_hash};
-use bongsu_store::{HashPurpose, Vault, accounts, preload};
+use bongsu_store::{HashPurpose, Vault, accounts, index, preload, senders};
 use clap::Args;
 use serde_json::json;
 
@@ -66,11 +66,23 @@ fn start_of(now: Timestamp, days: u64) -> Timestamp {
     now.minus(Duration::from_secs(days * 86_400)).kst_day().start().plus(Duration::from_secs(12 * 3600))
 }
 
+/// Sender number of history.
+const FROM: &str = "15880000";
+
 fn make(vault: &Vault, account: AccountId, row: u64) -> bongsu_store::accept::NewMessage {
     let number = format!("010{:08}", 20_000_000 + row.wrapping_mul(7_919) % RECIPIENTS);
     let text = format!("history {row}");
-    let plain = sealed::encode(&number, "15880000", None, sealed::ContentRef::Text(&text));
+    let plain = sealed::encode(&number, FROM, None, sealed::ContentRef::Text(&text));
     let recipient = search_hash(vault, HashPurpose::Recipient, account, &number);
     let last4 = search_hash(vault, HashPurpose::LastFour, account, &number[7..]);
-    preload::message(recipient, last4, vault.seal(&plain))
+    let labels = vec![("shop".to_owned(), (row / 10_000 % 100).to_string())];
+    let bill_code = format!("D{}", row / 100_000 % 10);
+    let extra = serde_json::json!({"b": bill_code, "l": labels}).to_string();
+    let number_hash = PhoneNumber::from_national(FROM).map_or(0, |from| senders::number_hash(vault, &from));
+    bongsu_store::accept::NewMessage {
+        sender: index::sender_key(account, number_hash),
+        tags: index::tags(account, Some(&bill_code), &labels),
+        extra: Some(extra),
+        ..preload::message(recipient, last4, vault.seal(&plain))
+    }
 }

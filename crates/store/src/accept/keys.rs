@@ -14,6 +14,7 @@ use crate::db::dialect::Kind::{Blob, Int};
 use crate::db::dialect::Many;
 use crate::db::{Db, Value, int};
 use crate::error::{Error, Kind};
+use crate::readers::Reader;
 use crate::tx::Tx;
 
 /// How long an answer is kept for a repeat of the same request.
@@ -118,30 +119,61 @@ impl Taken {
         tx: &mut Tx<'_>,
         messages: impl Iterator<Item = &'m NewMessage> + Clone,
     ) -> Result<Self, Error> {
+        let mut taken = Self::default();
+        let ids = taken.look_at_keys(tx.live, messages)?;
+        for of_day in ids.chunk_by(|a, b| id_day(*a) == id_day(*b)) {
+            let day = tx.peek_day(id_day(of_day[0]))?;
+            taken.look_at_rows(day, of_day)?;
+        }
+        taken.look_behind(tx.live)?;
+        Ok(taken)
+    }
+
+    /// The same for a look that nothing follows.
+    fn look_only<'m>(
+        reader: &mut Reader,
+        messages: impl Iterator<Item = &'m NewMessage> + Clone,
+    ) -> Result<Self, Error> {
+        let mut taken = Self::default();
+        let ids = taken.look_at_keys(&reader.live, messages)?;
+        for of_day in ids.chunk_by(|a, b| id_day(*a) == id_day(*b)) {
+            if let Some(day) = reader.day(id_day(of_day[0]))? {
+                taken.look_at_rows(day, of_day)?;
+            }
+        }
+        taken.look_behind(&reader.live)?;
+        Ok(taken)
+    }
+
+    /// Reads who has the keys; answers the messages they lead to, in order.
+    fn look_at_keys<'m>(
+        &mut self,
+        live: &Db,
+        messages: impl Iterator<Item = &'m NewMessage> + Clone,
+    ) -> Result<Vec<i64>, Error> {
         let refs: Vec<i64> = messages.clone().filter_map(|m| m.client_ref).collect();
         let content: Vec<i64> = messages.filter_map(|m| m.dedupe).map(|(key, _)| key).collect();
-        let mut taken = Self::default();
         if !refs.is_empty() {
             let read = |row: &crate::db::Row<'_>| Ok((row.get(0)?, row.get(1)?));
             let sql = "SELECT `key`, id FROM client_refs WHERE `key`";
-            taken.refs = tx.live.select_in(sql, &refs, "", read)?.into_iter().collect();
+            self.refs = live.select_in(sql, &refs, "", read)?.into_iter().collect();
         }
         if !content.is_empty() {
             let read = |row: &crate::db::Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
             let sql = "SELECT `key`, id, expires FROM dedupe WHERE `key`";
-            taken.content = tx.live.select_in(sql, &content, "", read)?.into_iter().collect();
+            self.content = live.select_in(sql, &content, "", read)?.into_iter().collect();
         }
-        let mut ids: Vec<i64> = taken.refs.values().copied().chain(taken.content.values().map(|(id, _)| *id)).collect();
+        let mut ids: Vec<i64> = self.refs.values().copied().chain(self.content.values().map(|(id, _)| *id)).collect();
         ids.sort_unstable();
-        for of_day in ids.chunk_by(|a, b| id_day(*a) == id_day(*b)) {
-            let day = tx.peek_day(id_day(of_day[0]))?;
-            let sql = "SELECT id, request, status, code FROM messages WHERE id";
-            taken.alive.extend(day.select_in(sql, of_day, "", |row| {
-                Ok((row.get(0)?, Standing { request: row.get(1)?, status: row.get(2)?, code: row.get(3)? }))
-            })?);
-        }
-        taken.look_behind(tx.live)?;
-        Ok(taken)
+        Ok(ids)
+    }
+
+    fn look_at_rows(&mut self, day: &Db, ids: &[i64]) -> Result<(), Error> {
+        let sql = "SELECT id, request, status, code FROM messages WHERE id";
+        self.alive.extend(day.select_in(sql, ids, "", |row| {
+            Ok((row.get(0)?, Standing { request: row.get(1)?, status: row.get(2)?, code: row.get(3)? }))
+        })?);
+        Ok(())
     }
 
     /// What rows of messages do not say of those with equal content: whether their batch exists, and whether a try of a
@@ -224,4 +256,23 @@ pub(crate) fn clean(live: &Db, now_ms: i64, limit: u32) -> Result<usize, Error> 
         gone += live.delete_in(&format!("DELETE FROM {table} WHERE expires < {now_ms} AND `key`"), &over)?;
     }
     Ok(gone)
+}
+
+/// What accepting a message would find of its keys now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Another message has its client reference.
+    pub client_ref: bool,
+    /// An equal message within the window; 0 while it is only staged.
+    pub equal: Option<i64>,
+}
+
+/// Looks up the keys of messages that are not accepted now.
+pub(crate) fn before(reader: &mut Reader, messages: &[NewMessage], now_ms: i64) -> Result<Vec<Before>, Error> {
+    let taken = Taken::look_only(reader, messages.iter())?;
+    let look = |message: &NewMessage| Before {
+        client_ref: message.client_ref.is_some_and(|key| taken.client_ref(key)),
+        equal: message.dedupe.and_then(|(key, window)| taken.content(key, window, now_ms)),
+    };
+    Ok(messages.iter().map(look).collect())
 }

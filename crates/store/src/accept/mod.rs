@@ -19,7 +19,8 @@ mod write;
 
 pub use batch::{BatchCommit, Stage, Staged};
 pub(crate) use batch::{commit_batch, discard, stage, staged_still};
-pub(crate) use keys::{clean, remember, seen};
+pub use keys::Before;
+pub(crate) use keys::{before, clean, remember, seen};
 pub(crate) use singles::write_singles;
 pub use write::Slice;
 pub(crate) use write::{Request, Row, hidden_run, insert_message, insert_request, runs, tell};

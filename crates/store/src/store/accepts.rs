@@ -89,6 +89,15 @@ impl Store {
         Ok(())
     }
 
+    /// What accepting these messages would find of their client references and equal messages. Changes nothing.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn before(&self, messages: Vec<NewMessage>) -> Result<Vec<accept::Before>, Error> {
+        let now_ms = self.inner.clock.now().millis();
+        self.read(move |reader| accept::before(reader, &messages, now_ms)).await
+    }
+
     /// What is stored under an idempotency key.
     ///
     /// # Errors

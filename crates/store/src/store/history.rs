@@ -8,7 +8,7 @@ use crate::lookup::{self, UnknownRow};
 use crate::query::{self, Filter, Found, FoundPage, ParkedRow};
 use crate::readers::Reader;
 use crate::rows::MessageRow;
-use crate::search;
+use crate::{search, trace};
 
 impl Store {
     /// One message of an account (or of any) with its attempts.
@@ -78,6 +78,44 @@ impl Store {
             replica.wrote(account, self.inner.clock.now());
         }
         let _ = account;
+    }
+
+    /// Everything that is kept about one message of an account (or of any).
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn trace(&self, account: Option<AccountId>, id: i64) -> Result<Option<trace::Trace>, Error> {
+        self.read(move |reader| trace::of_message(reader, account, id)).await
+    }
+
+    /// The messages of a run from an id on and before another, as their first attempt left them.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn between(&self, from: i64, before: i64) -> Result<Vec<trace::Earlier>, Error> {
+        self.read(move |reader| trace::between(reader, from, before)).await
+    }
+
+    /// One request of an account (or of any).
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn request(&self, account: Option<AccountId>, id: i64) -> Result<Option<trace::RequestRow>, Error> {
+        self.read(move |reader| trace::request(&reader.live, account, id)).await
+    }
+
+    /// Requests that came with an HTTP request, newest first in a range of ids, and where to go on when there was too much
+    /// to look through at once.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn requests_of(
+        &self,
+        account: Option<AccountId>,
+        trace: String,
+        range: (i64, i64),
+    ) -> Result<(Vec<trace::RequestRow>, Option<i64>), Error> {
+        self.read(move |reader| trace::by_trace(&reader.live, account, &trace, range)).await
     }
 
     /// A page of messages.

@@ -41,6 +41,7 @@ async fn two_claims_of_one_commit_take_a_run_once_and_each_stands_for_itself() {
         account,
         claimed: Claimed::Run { first: run.first, from: 0, generation: 0, count: run.count },
         relays: vec![0; count],
+        note: Vec::new(),
     };
     let claims = vec![claim(&run, 10), claim(&run, 10), claim(&other, 3)];
     let state = ShareState { account, channel: Channel::Sms, seat: 0, state: vec![7, 8] };

@@ -229,7 +229,7 @@ impl House {
         let id = self.store.new_id().unwrap();
         let deadline = self.now() + 5_000;
         let owner = self.ground.owner(&self.store);
-        let claim = Claim { id, owner, deadline, lane, account, claimed, relays: relays.to_vec() };
+        let claim = Claim { id, owner, deadline, lane, account, claimed, relays: relays.to_vec(), note: Vec::new() };
         (id, self.store.claim(false, vec![claim], Vec::new()).await.unwrap().remove(0))
     }
 

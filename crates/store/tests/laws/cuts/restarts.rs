@@ -75,7 +75,16 @@ async fn claim(house: &House, run: &bongsu_store::rows::Run) -> Result<Taken, bo
     let claimed = Claimed::Run { first: run.first, from: run.next, generation: run.generation, count: run.count };
     let relays = vec![0; (run.count - run.next) as usize];
     let (id, owner) = (house.store.new_id()?, house.ground.owner(&house.store));
-    let claim = Claim { id, owner, deadline: i64::MAX, lane: run.lane, account: run.account, claimed, relays };
+    let claim = Claim {
+        id,
+        owner,
+        deadline: i64::MAX,
+        lane: run.lane,
+        account: run.account,
+        claimed,
+        relays,
+        note: Vec::new(),
+    };
     Ok(house.store.claim(false, vec![claim], Vec::new()).await?.remove(0))
 }
 
