@@ -31,9 +31,11 @@ impl Asked {
     }
 }
 
-/// Answers by what was asked.
+type Answers = HashMap<Asked, Arc<[u8]>>;
+
+/// Answers by what was asked, and the settings they were read under.
 #[derive(Debug, Default)]
-pub struct Remembered(Mutex<(u64, HashMap<Asked, Arc<[u8]>>)>);
+pub struct Remembered(Mutex<(u64, Answers)>);
 
 impl Remembered {
     /// The answer, if it was given under the settings of now.

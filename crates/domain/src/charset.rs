@@ -42,7 +42,7 @@ impl Decoder {
     /// Appends the text of the next bytes; those of a character that is not complete wait for the next piece.
     pub fn decode(&mut self, mut bytes: &[u8], is_last: bool, text: &mut String) {
         loop {
-            text.reserve(self.0.max_utf8_buffer_length(bytes.len()).unwrap_or(bytes.len()).min(1 << 20).max(64));
+            text.reserve(self.0.max_utf8_buffer_length(bytes.len()).unwrap_or(bytes.len()).clamp(64, 1 << 20));
             let (result, read, _) = self.0.decode_to_string(bytes, text, is_last);
             bytes = &bytes[read..];
             if result == CoderResult::InputEmpty {

@@ -406,7 +406,7 @@ mod tests {
         assert_eq!(refusals(titled), [format("subject")]);
         assert_eq!(refusals(Draft { lane: Lane::Bulk, ..ad("(광고)") }), []);
         let says = ("ad".to_owned(), Code::BadRequest);
-        assert_eq!(refusals(Draft { ad: Some(false), ..ad(good) }), [says.clone()]);
+        assert_eq!(refusals(Draft { ad: Some(false), ..ad(good) }), std::slice::from_ref(&says));
         assert_eq!(refusals(Draft { ad: Some(true), ..draft() }), [says]);
     }
 

@@ -1,5 +1,6 @@
 //! The dry run: everything that accepting would find, say and charge, without accepting anything.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use bongsu_domain::{
@@ -168,10 +169,11 @@ impl Service {
         routes: &mut HashMap<Channel, Option<Route>>,
     ) -> Result<Resolved, Refusal> {
         let channel = prepared.channel;
-        if !routes.contains_key(&channel) {
-            routes.insert(channel, self.route(account, channel).await?);
-        }
-        let route = routes.get_mut(&channel).and_then(Option::as_mut);
+        let route = match routes.entry(channel) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(self.route(account, channel).await?),
+        };
+        let route = route.as_mut();
         let relay = route.as_ref().map(|route| route.credits.peek(&route.shares));
         let port = relay.and_then(|no| self.shared.relays.get(no)).and_then(|link| link.port.clone());
         let parts = port.map_or(1, |port| port.parts(channel, &prepared.text));

@@ -88,8 +88,7 @@ pub async fn put(store: &Store, account: AccountId, numbers: Vec<PhoneNumber>) -
 /// Only those of the file.
 pub fn hashes(reader: &Reader, account: AccountId) -> Result<HashSet<i64>, Error> {
     let mut statement = reader.live.prepare_cached("SELECT number_hash FROM team_numbers WHERE account = ?")?;
-    let hashes = statement.query_map([account.0], |row| row.get(0))?.collect();
-    hashes
+    statement.query_map([account.0], |row| row.get(0))?.collect()
 }
 
 fn load(live: &Db, vault: &Vault, account: AccountId) -> Result<Vec<TeamNumber>, Error> {

@@ -84,10 +84,8 @@ impl Progress {
     pub fn new(state: Option<&'static str>, counts: &Counts) -> Self {
         let mut by_word: Map<String, Value> =
             counts.by_status.iter().map(|(status, count)| (status.as_str().to_owned(), (*count).into())).collect();
-        let waiting = match state {
-            Some(word @ ("staging" | "waiting_approval" | "scheduled" | "expired")) => word,
-            _ => "queued",
-        };
+        let waits = |word: &&str| matches!(*word, "staging" | "waiting_approval" | "scheduled" | "expired");
+        let waiting = state.filter(waits).unwrap_or("queued");
         by_word.insert(waiting.to_owned(), counts.waiting().into());
         Self { state, total: counts.total, ended: counts.ended(), counts: by_word }
     }

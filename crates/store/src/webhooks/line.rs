@@ -316,13 +316,11 @@ fn record(live: &Db, id: WebhookId, called: &[Called], seal: impl Fn(&[u8]) -> V
     live.many(&DONE, over.map(|(position, _)| [int(id.0), int(position)]))?;
     let open = called.iter().filter(|one| !is_over(one)).flat_map(pairs);
     live.many(&GROUP, open.map(|(position, delivery)| [int(id.0), int(position), int(delivery)]))?;
-    let sealed: Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> = called
-        .iter()
-        .map(|one| {
-            let several = one.is_batch.then(|| positions(&one.positions));
-            (several, (!one.answer.is_empty()).then(|| seal(&one.answer)))
-        })
-        .collect();
+    let bytes = |one: &Called| {
+        let several = one.is_batch.then(|| positions(&one.positions));
+        (several, (!one.answer.is_empty()).then(|| seal(&one.answer)))
+    };
+    let sealed: Vec<_> = called.iter().map(bytes).collect();
     let rows = called.iter().zip(&sealed).map(|(one, (several, answer))| {
         [
             int(one.id),

@@ -40,8 +40,10 @@ fn has_extra(row: &MessageRow, name: &str, wanted: &serde_json::Value) -> bool {
     }
 }
 
+type Means = Box<dyn Fn(&Found) -> bool>;
+
 /// The filters of one account, each with what it means.
-fn filters(account: AccountId) -> Vec<(Filter, Box<dyn Fn(&Found) -> bool>)> {
+fn filters(account: AccountId) -> Vec<(Filter, Means)> {
     let base = || Filter { account: Some(account), ..Filter::default() };
     let sender = index::sender_key(account, 1);
     let by_sender = Check::new(|row: &MessageRow| row.sealed == [1]);

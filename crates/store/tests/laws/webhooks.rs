@@ -77,7 +77,7 @@ async fn an_endpoint_is_kept_as_its_owner_decided() {
     let new = webhooks::create(&house.store, account, settings()).await.unwrap();
     let id = new.row.id;
     assert_eq!((&new.row.settings, new.row.account, new.row.disabled), (&settings(), account, None));
-    assert_eq!(webhooks::secrets(&house.store, Some(account), id).await.unwrap(), [new.secret.clone()]);
+    assert_eq!(webhooks::secrets(&house.store, Some(account), id).await.unwrap(), std::slice::from_ref(&new.secret));
 
     let change = |settings: &mut WebhookSettings| settings.header = None;
     let row = webhooks::update(&house.store, Some(account), id, change, Some(true)).await.unwrap();
