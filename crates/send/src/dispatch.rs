@@ -1,7 +1,7 @@
 //! Dispatch: takes what waits in turns, books it on relays, writes the intent, and lets it go.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bongsu_domain::{AccountId, Channel, Clock, Lane, Timestamp};
@@ -18,6 +18,7 @@ use crate::lanes::Lanes;
 use crate::launch::{self, Launch, Leaving};
 use crate::note;
 use crate::outgoing;
+use crate::pending::Pending;
 use crate::relays::Relays;
 use crate::settle::Note;
 use crate::shares::Ratios;
@@ -51,37 +52,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(150);
 const FOREIGN_MAX: usize = 20_000;
 /// Due messages read at once.
 const DUE_READ_MAX: u32 = 1_000;
-
-/// Parts that are booked on a relay and have not reached its queue yet.
-#[derive(Debug)]
-pub struct Pending([AtomicU32; 64]);
-
-impl Default for Pending {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| AtomicU32::new(0)))
-    }
-}
-
-impl Pending {
-    /// Parts on their way to a relay.
-    pub fn of(&self, relay: u8) -> u32 {
-        self.0.get(usize::from(relay)).map_or(0, |parts| parts.load(Ordering::Acquire))
-    }
-
-    /// Booked.
-    pub fn add(&self, relay: u8, parts: u32) {
-        if let Some(cell) = self.0.get(usize::from(relay)) {
-            cell.fetch_add(parts, Ordering::AcqRel);
-        }
-    }
-
-    /// Handed over, or given up.
-    pub fn sub(&self, relay: u8, parts: u32) {
-        if let Some(cell) = self.0.get(usize::from(relay)) {
-            cell.fetch_sub(parts, Ordering::AcqRel);
-        }
-    }
-}
 
 /// A claim that did not hold: its run has to be read again.
 pub struct Missed {

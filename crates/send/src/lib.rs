@@ -20,6 +20,7 @@ mod metrics;
 mod note;
 mod outgoing;
 mod page;
+mod pending;
 mod pipeline;
 mod plan;
 mod prepare;

@@ -13,12 +13,13 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::SendConfig;
-use crate::dispatch::{Dispatcher, Pending, Shared};
+use crate::dispatch::{Dispatcher, Shared};
 use crate::facts;
 use crate::flights::Flights;
 use crate::groups;
 use crate::metrics::SendMetrics;
 use crate::outgoing;
+use crate::pending::Pending;
 use crate::relays::Relays;
 use crate::schedule;
 use crate::sealed;

@@ -1,16 +1,16 @@
 //! The schemas of the OpenAPI document, by name.
 
+mod access;
 mod facts;
+mod sending;
 mod webhooks;
 
 use bongsu_domain::{Lane, OriginStatus, Status, Unit};
 use bongsu_store::accounts::DEDUPE_MAX_S;
-use bongsu_store::keys::{KeyKind, KeyScope, NAME_MAX, NETWORKS_MAX, Role, Signing};
-use bongsu_store::team::TEAM_MAX;
+use bongsu_store::keys::{KeyScope, NETWORKS_MAX};
 use bongsu_store::webhooks::DeliveryState;
 use serde_json::{Map, Value, json};
 
-use crate::fields::MEMBERS_MAX;
 use crate::query::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::routes::groups;
 use crate::send::ROWS_MAX;
@@ -77,10 +77,11 @@ pub fn query(name: &str) -> (Value, &'static str) {
 pub fn all() -> Value {
     let mut schemas = Map::new();
     for group in [
-        sending(),
+        sending::all(),
         group_schemas(),
         messages(),
         administration(),
+        access::all(),
         relays(),
         money(),
         operation(),
@@ -117,157 +118,6 @@ pub fn all() -> Value {
         schemas.insert(page.to_owned(), page_schema);
     }
     Value::Object(schemas)
-}
-
-fn sending() -> Value {
-    let message = json!({
-        "channel": {"enum": ["auto", "sms", "lms"], "default": "auto"},
-        "lane": lane(),
-        "to": {"type": "string", "examples": ["010-1234-5678"]},
-        "from": {"type": "string", "description": "A sender number of the account", "examples": ["02-123-4567"]},
-        "text": {"type": "string", "description": "With `#{name}` where a variable goes"},
-        "subject": {"type": "string", "description": "At most 40 bytes in CP949; LMS only"},
-        "variables": strings(MEMBERS_MAX),
-        "clientRef": {"type": "string", "maxLength": 64, "description": "The caller's own id, once per account"},
-        "billCode": {"type": "string", "maxLength": 32},
-        "labels": strings(10),
-        "expiresIn": {
-            "oneOf": [{"type": "string", "examples": ["PT10M"]}, {"type": "integer", "minimum": 1, "maximum": 259_200}],
-            "description": "How long the message may wait, counted from sendAt where that is given, and for an advertisement in the hours in which it may leave: ISO 8601 duration or seconds",
-        },
-        "sendAt": {
-            "type": "string", "format": "date-time",
-            "description": "When it leaves (예약), with an offset; at most a minute ago and 180 days ahead",
-        },
-        "maxCost": {
-            "type": "integer", "minimum": 0,
-            "description": "The most the message may cost, in the unit of its price; a dearer one is refused with UM3002",
-        },
-        "fallback": {
-            "type": "array", "maxItems": 10,
-            "description": "Further channels in their order (대체발송). Channels that are not available yet answer UM3006",
-            "items": closed(&["channel"], json!({
-                "channel": text(), "from": text(), "to": text(), "text": text(), "subject": text(), "content": text(),
-                "on": {"type": "array", "items": {"enum": ["failed", "expired", "uncertain"]}},
-                "waitFor": {"oneOf": [{"type": "string", "examples": ["PT3M"]}, {"type": "integer"}]},
-            })),
-        },
-        "ad": {"type": "boolean", "description": "An advertisement (광고): the lane ad. With another lane, or false with that lane, it is refused"},
-    });
-    let price = object(&["unit", "amount"], json!({"unit": unit(), "amount": whole()}));
-    json!({
-        "MessageFields": closed(&[], message.clone()),
-        "SendMessage": closed(&["to", "from", "text"], message),
-        "SendBatch": closed(&["messages"], json!({
-            "defaults": reference("MessageFields"),
-            "messages": {"type": "array", "minItems": 1, "maxItems": ROWS_MAX, "items": reference("MessageFields")},
-            "mode": {"enum": ["partial", "allOrNothing"], "default": "partial"},
-        })),
-        "Validate": {"oneOf": [reference("SendMessage"), reference("SendBatch")]},
-        "Validation": object(&["valid", "counts", "results", "estimate", "balance", "findings", "routes"], json!({
-            "valid": {"type": "boolean", "description": "All of it would be accepted"},
-            "counts": object(&["rows", "accepted", "rejected"], json!({
-                "rows": whole(), "accepted": whole(), "rejected": whole(),
-            })),
-            "results": {"type": "array", "items": object(&["index", "valid", "encoding", "findings"], json!({
-                "index": whole(),
-                "valid": {"type": "boolean"},
-                "lane": or_null(lane()),
-                "channel": or_null(text()),
-                "type": or_null(text()),
-                "encoding": object(&["charset", "bytes", "characters"], json!({
-                    "charset": text(),
-                    "bytes": or_null(whole()),
-                    "characters": {"type": "array", "items": {"type": "object"}, "description":
-                        "Characters that cannot be sent: field, index in the text as filled in, character, codePoint, suggestion"},
-                })),
-                "parts": or_null(whole()),
-                "price": or_null(price.clone()),
-                "relay": {"type": ["string", "null"], "description": "The relay that the ratio names, if the rows were sent now in this order"},
-                "sendAt": or_null(time()),
-                "holdReason": or_null(text()),
-                "heldUntil": or_null(time()),
-                "findings": {"type": "array", "items": {"type": "object"}},
-            }))},
-            "estimate": price.clone(),
-            "balance": whole(),
-            "findings": {"type": "array", "items": {"type": "object"}, "description": "What concerns all rows: the balance"},
-            "routes": {"type": "array", "items": object(&["channel", "shares", "next"], json!({
-                "channel": text(),
-                "shares": {"type": "array", "items": object(&["relay", "percent", "owed"], json!({
-                    "relay": text(), "percent": whole(), "owed": {"type": "number", "description": "Parts it is owed"},
-                }))},
-                "next": or_null(text()),
-            }))},
-        })),
-        "LookAt": closed(&["minutes"], json!({
-            "minutes": {"type": "integer", "minimum": 0, "maximum": 1440, "description": "0 ends it"},
-        })),
-        "LookedAt": object(&["account", "until"], json!({"account": text(), "until": or_null(time())})),
-        "Why": object(&["id", "status", "code", "price", "decision", "rules", "attempts"], json!({
-            "id": text(), "status": status(), "code": text(), "codeName": text(), "lane": lane(), "channel": text(),
-            "holdReason": or_null(text()), "heldUntil": or_null(time()),
-            "price": {"type": "object", "description": "The price frozen at accept, its source, and what the table says now"},
-            "decision": {"type": ["object", "null"], "description":
-                "The first booking: when, the relays with share, parts owed, up and breaker, the one that the ratio named and the one chosen"},
-            "rules": {"type": "array", "items": object(&["rule", "says", "detail", "attempt"], json!({
-                "rule": text(), "says": text(), "detail": text(), "attempt": or_null(whole()),
-            }))},
-            "attempts": {"type": "array", "items": {"type": "object"}},
-        })),
-        "Trace": object(&["message", "requestId", "steps"], json!({
-            "message": reference("Message"),
-            "requestId": or_null(text()),
-            "steps": {"type": "array", "items": object(&["at", "step", "attempt", "detail"], json!({
-                "at": or_null(time()), "step": text(), "attempt": or_null(whole()), "detail": {"type": "object"},
-            }))},
-        })),
-        "Traced": object(&["requests", "message", "nextUntil"], json!({
-            "requests": {"type": "array", "items": object(&["id", "kind", "account", "messages"], json!({
-                "id": text(), "kind": {"enum": ["single", "batch", "group"]}, "requestId": or_null(text()), "key": or_null(text()),
-                "account": text(), "rows": whole(), "accepted": whole(), "messages": {"type": "array", "items": text()},
-            }))},
-            "message": {"oneOf": [reference("Trace"), {"type": "null"}]},
-            "nextUntil": {"type": ["string", "null"], "description": "Give it back as until to look further into the past"},
-        })),
-        "Accepted": object(&["id", "status", "channel", "price", "acceptedAt"], json!({
-            "id": text(),
-            "status": {"const": "accepted"},
-            "lane": lane(),
-            "channel": {"enum": ["sms", "lms"]},
-            "clientRef": or_null(text()),
-            "resolved": {"type": "object", "description": "The channel chosen, and the bytes of the text in CP949"},
-            "price": price,
-            "acceptedAt": time(),
-            "sendAt": time(),
-            "holdReason": {"const": "night"},
-            "heldUntil": time(),
-        })),
-        "NewTime": closed(&["sendAt"], json!({
-            "sendAt": {"type": "string", "format": "date-time", "description": "As for a message that is sent"},
-        })),
-        "CanceledBatch": object(&["batchId", "canceled", "left"], json!({
-            "batchId": text(),
-            "canceled": {"type": "integer", "description": "Messages canceled, now or before"},
-            "left": {"type": "integer", "description": "Messages that have left, are leaving or ended otherwise"},
-        })),
-        "MovedBatch": object(&["batchId", "sendAt", "messages"], json!({
-            "batchId": text(),
-            "sendAt": time(),
-            "messages": {"type": "integer", "description": "Messages that leave at that time now"},
-        })),
-        "AcceptedBatch": object(&["batchId", "counts", "results", "estimate"], json!({
-            "batchId": text(),
-            "status": {"const": "accepted"},
-            "counts": object(&["rows", "accepted", "rejected"], json!({
-                "rows": whole(), "accepted": whole(), "rejected": whole(),
-            })),
-            "results": {"type": "array", "items": object(&["index"], json!({
-                "index": whole(), "id": text(), "error": {"type": "object"},
-            }))},
-            "estimate": price,
-        })),
-    })
 }
 
 fn group_schemas() -> Value {
@@ -390,20 +240,6 @@ fn messages() -> Value {
 }
 
 fn administration() -> Value {
-    let key = json!({
-        "id": text(),
-        "account": or_null(text()),
-        "kind": words(&KeyKind::ALL.map(KeyKind::as_str)),
-        "name": text(),
-        "prefix": text(),
-        "role": or_null(words(&Role::ALL.map(Role::as_str))),
-        "scopes": scopes(),
-        "active": {"type": "boolean", "description": "False while it is switched off, and once it is revoked"},
-        "ipAllow": networks(),
-        "signing": words(&Signing::ALL.map(Signing::as_str)),
-        "createdAt": time(),
-        "revokedAt": or_null(time()),
-    });
     let sender = json!({
         "id": text(),
         "account": text(),
@@ -416,9 +252,6 @@ fn administration() -> Value {
     let mut coded = sender.clone();
     coded["codeSent"] = flag();
     coded["codeExpiresAt"] = or_null(time());
-    let mut created = key.clone();
-    created["key"] = json!({"type": "string", "description": "The secret; shown once"});
-    created["signingSecret"] = json!({"type": "string", "description": "What signs requests; shown once"});
     json!({
         "NewSender": closed(&["number"], json!({"number": text(), "protected": flag()})),
         "VerifySender": closed(&["code"], json!({"code": {"type": "string", "pattern": "^[0-9]{6}$"}})),
@@ -439,50 +272,6 @@ fn administration() -> Value {
             "id": text(), "name": text(), "suspended": flag(), "ratePerS": whole(), "dedupeS": window(),
             "adName": or_null(text()), "optOutNumber": or_null(text()), "createdAt": time(),
         })),
-        "NewKey": closed(&[], json!({
-            "account": text(),
-            "role": {"enum": Role::ALL.map(Role::as_str), "description": "A named set of scopes, instead of scopes"},
-            "scopes": scopes(),
-            "kind": {
-                "enum": KeyKind::ALL.map(KeyKind::as_str), "default": "live",
-                "description": "team sends to the team numbers only, test to the test numbers only and for nothing",
-            },
-            "name": {"type": "string", "maxLength": NAME_MAX},
-            "ipAllow": networks(),
-            "signing": {
-                "enum": Signing::ALL.map(Signing::as_str), "default": "none",
-                "description": "Whether requests may or must be signed instead of carrying the key",
-            },
-        })),
-        "KeyPatch": closed(&[], json!({
-            "active": {"type": "boolean", "description": "False switches the key off within seconds, true on again"},
-            "name": {"type": "string", "maxLength": NAME_MAX},
-            "ipAllow": networks(),
-        })),
-        "TeamNumber": object(&["number", "createdAt"], json!({
-            "number": {"type": "string", "description": "Masked without the scope for numbers"}, "createdAt": time(),
-        })),
-        "TeamNumbersPut": closed(&["numbers"], json!({
-            "numbers": {"type": "array", "maxItems": TEAM_MAX, "items": {"type": "string", "examples": ["010-1234-5678"]}},
-        })),
-        "Audited": object(
-            &["id", "at", "account", "key", "role", "ip", "requestId", "operation", "target", "status", "code"],
-            json!({
-                "id": text(),
-                "at": time(),
-                "account": or_null(text()),
-                "key": text(),
-                "role": {"type": "string", "description": "The key's role, or its kind where its scopes are no role's"},
-                "ip": or_null(text()),
-                "requestId": text(),
-                "operation": {"type": "string", "description": "An operationId of this document"},
-                "target": {"type": ["string", "null"], "description": "Id of what was changed or made"},
-                "status": {"type": ["integer", "null"], "description": "HTTP status; null for a change whose answer never left"},
-                "code": or_null(code()),
-            }),
-        ),
-        "Key": object(&["id", "kind", "prefix", "scopes", "active", "createdAt"], key),
-        "CreatedKey": object(&["id", "key", "kind", "prefix", "scopes", "createdAt"], created),
     })
 }
 
