@@ -136,6 +136,8 @@ fn responses(route: &Route) -> Value {
     if !route.query.is_empty() || route.takes != Takes::Nothing {
         refuse(400, "The request cannot be read (UM1001)");
         refuse(422, "Fields cannot be accepted, or do not go together; all of them are listed");
+    } else if route.changes() {
+        refuse(422, "It cannot be done for what it is asked for; the code says why");
     }
     if route.parameter_names().next().is_some() || route.query.contains(&"account") {
         refuse(404, "There is no such thing, or it is another account's (UM1011)");

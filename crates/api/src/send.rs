@@ -92,9 +92,13 @@ pub fn read_either(body: &[u8]) -> Result<Vec<RowRead>, Problem> {
     if is_batch {
         return read_batch(body, false).map(|batch| batch.rows);
     }
+    // What is no object at all is nothing that could be tried out.
+    let is_object = body.trim_ascii_start().first() == Some(&b'{');
     match read_message(body) {
         Ok(draft) => Ok(vec![Ok(draft)]),
-        Err(problem) if problem.status == http::StatusCode::UNPROCESSABLE_ENTITY => Ok(vec![Err(problem.errors)]),
+        Err(problem) if is_object && problem.status == http::StatusCode::UNPROCESSABLE_ENTITY => {
+            Ok(vec![Err(problem.errors)])
+        }
         Err(problem) => Err(problem),
     }
 }

@@ -60,7 +60,7 @@ fn read(place: &'static str, step: &Step, tables: &mut Vec<Table>) {
             continue;
         }
         if let Some(rest) = code.strip_prefix("CREATE TABLE ") {
-            let name = rest.trim_start_matches("IF NOT EXISTS ").split([' ', '(']).next().unwrap_or_default();
+            let name = rest.split([' ', '(']).next().unwrap_or_default();
             open = Some(Table {
                 place,
                 name: name.to_owned(),
@@ -77,6 +77,13 @@ fn read(place: &'static str, step: &Step, tables: &mut Vec<Table>) {
                     table.keys.push(format!("{word} ({columns})"));
                 }
             }
+        } else if let Some(gone) = code.strip_prefix("DROP TABLE ") {
+            tables.retain(|table| table.name != gone.trim_end_matches(';'));
+        } else if let Some((old, new)) =
+            code.strip_prefix("ALTER TABLE ").and_then(|rest| rest.trim_end_matches(';').split_once(" RENAME TO "))
+            && let Some(table) = tables.iter_mut().find(|table| table.name == old)
+        {
+            new.clone_into(&mut table.name);
         } else if let Some((name, added)) =
             code.strip_prefix("ALTER TABLE ").and_then(|rest| rest.trim_end_matches(';').split_once(" ADD COLUMN "))
             && let Some(table) = tables.iter_mut().find(|table| table.name == name)

@@ -137,9 +137,9 @@ async fn wrong_filters_are_refused_by_name() {
         assert_eq!(reply.body["errors"][0]["field"], field, "{query}: {}", reply.text);
     }
     let reply = world.call(&world.main.key, "GET", "/v1/messages?cursor=x", Value::Null).await;
-    assert_eq!(reply.refusal(), (400, "UM1001"));
+    assert_eq!(reply.refusal(), (422, "UM1001"));
     let reply = world.operator("GET", "/v1/messages?recipient=01012345678", Value::Null).await;
-    assert_eq!(reply.refusal(), (400, "UM1001"), "an operator names the account to search by a number");
+    assert_eq!(reply.refusal(), (422, "UM1001"), "an operator names the account to search by a number");
     let nothing = world.get("/v1/messages?relay=nobody").await;
     assert_eq!(nothing, json!({ "items": [], "nextCursor": null }));
 }

@@ -65,8 +65,9 @@ fn forms() -> Vec<Row> {
     for (field, value) in [("sendAt", json!(true)), ("sendAt", json!("2026-03-02T09:00:00")), ("ad", json!("yes"))] {
         table.push((with(field, value), 422, field, "UM1001"));
     }
-    for field in ["dedupeWindow", "maxCost"] {
-        table.push((with(field, json!(true)), 422, field, "UM3006"));
+    table.push((with("dedupeWindow", json!(true)), 422, "dedupeWindow", "UM3006"));
+    for value in [json!(true), json!(-1), json!("1")] {
+        table.push((with("maxCost", value), 422, "maxCost", "UM1001"));
     }
     for channel in ["alimtalk", "mms", "rcs", "email"] {
         table.push((with("channel", json!(channel)), 422, "channel", "UM3006"));

@@ -24,6 +24,11 @@ struct Operation {
     body: Value,
 }
 
+/// A world in which a webhook may be of this machine, so that nobody has to be looked up.
+async fn world() -> World {
+    World::builder().set("webhooks.allow_loopback", "true").start().await
+}
+
 async fn operations(world: &World) -> Vec<Operation> {
     let document = world.call("", "GET", "/openapi.json", Value::Null).await.good(200);
     let mut operations = Vec::new();
@@ -62,16 +67,29 @@ fn sample(schema: &str) -> Value {
         "NewKey" => json!({ "scopes": ["read"] }),
         "NewTime" => json!({ "sendAt": SystemClock.now().plus(Duration::from_secs(60)).rfc3339() }),
         "KeyPatch" => json!({ "active": false }),
+        "LookAt" => json!({ "minutes": 5 }),
+        "NewGroup" => json!({ "name": "x" }),
+        "GroupRows" => sample("SendBatch"),
+        "Validate" => sample("SendMessage"),
+        "NewWebhook" => json!({ "url": "http://127.0.0.1:9/bongsu" }),
+        "WebhookPatch" => json!({ "disabled": true }),
+        "RotateWebhook" => json!({ "oldForS": 0 }),
+        "ReplayWebhook" => json!({ "since": SystemClock.now().rfc3339() }),
         "TeamNumbersPut" => json!({ "numbers": ["01020000001"] }),
         _ => panic!("say in this test what a body of {schema} looks like"),
     }
 }
+
+/// Where a path has a second thing in it.
+const NO_DELIVERY: &str = "dlv_0000000000001";
 
 /// What the neighbour has, as far as an account can name it.
 struct Neighbour {
     member: Member,
     message: String,
     batch: String,
+    group: String,
+    webhook: String,
     sender: String,
     key: String,
     spare_key: String,
@@ -87,15 +105,31 @@ impl Neighbour {
         let batch = text(&batch["batchId"]);
         let sender = world.call(&member.key, "POST", "/v1/senders", json!({ "number": "02-555-1234" })).await.good(201);
         let key = world.call(&member.key, "POST", "/v1/keys", json!({ "scopes": ["read"] })).await.good(201);
+        let group = world.call(&member.key, "POST", "/v1/groups", json!({ "name": "neighbour" })).await.good(201);
+        let webhook = sample("NewWebhook");
+        let webhook = world.call(&member.key, "POST", "/v1/webhooks", webhook).await.good(201);
         let id = |value: &Value| text(&value["id"]);
-        Self { message: id(&sent), batch, sender: id(&sender), key: id(&key), spare_key: text(&key["key"]), member }
+        let (group, webhook) = (id(&group), id(&webhook));
+        Self {
+            message: id(&sent),
+            batch,
+            group,
+            webhook,
+            sender: id(&sender),
+            key: id(&key),
+            spare_key: text(&key["key"]),
+            member,
+        }
     }
 
     /// The path of an operation with the neighbour's own thing in it.
     fn path(&self, path: &str) -> String {
+        let path = &path.replace("{delivery}", NO_DELIVERY);
         let thing = match path.split('/').nth(2) {
-            Some("messages" | "parked") => &self.message,
+            Some("messages" | "parked" | "traces") => &self.message,
             Some("batches") => &self.batch,
+            Some("groups") => &self.group,
+            Some("webhooks") => &self.webhook,
             Some("senders") => &self.sender,
             Some("keys") => &self.key,
             Some("accounts") => &self.member.account,
@@ -113,7 +147,7 @@ impl Neighbour {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_route_refuses_a_missing_key_a_wrong_key_and_a_key_without_the_scope() {
-    let world = World::start().await;
+    let world = world().await;
     let neighbour = Neighbour::of(&world).await;
     let mut lacking = Vec::new();
     for scope in SCOPES {
@@ -162,7 +196,7 @@ async fn unknown_key(world: &World) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_route_hides_what_is_a_neighbours() {
-    let world = World::start().await;
+    let world = world().await;
     let neighbour = Neighbour::of(&world).await;
     let mut tried = 0;
     for operation in operations(&world).await {
@@ -175,7 +209,7 @@ async fn every_route_hides_what_is_a_neighbours() {
             let reply = world.call(&world.main.key, method, &theirs, body.clone()).await;
             assert_eq!(reply.refusal(), (404, "UM1011"), "{method} {theirs}");
             let prefix = theirs.split('/').nth(3).and_then(|id| id.split('_').next()).expect("an id has a prefix");
-            let nothing = path.replace("{id}", &format!("{prefix}_0000000000001"));
+            let nothing = path.replace("{id}", &format!("{prefix}_0000000000001")).replace("{delivery}", NO_DELIVERY);
             let nothing = world.call(&world.main.key, method, &nothing, body.clone()).await;
             assert_eq!(nothing.refusal(), (404, "UM1011"), "{method} {path}: like what is not there");
             assert_eq!(nothing.body["detail"], reply.body["detail"], "{method} {path}: nothing tells them apart");

@@ -154,6 +154,11 @@ async fn every_body_must_be_a_json_object() {
                 .header("authorization", format!("Bearer {key}"))
                 .header("content-type", "application/json");
             let seen = world.send(request.body(text.to_owned().into()).expect("a request")).await;
+            if path.ends_with("/validate") && text.contains("zzz") {
+                // What is wrong with a message is what the dry run is asked for.
+                assert_eq!((seen.status.as_u16(), &seen.body["valid"]), (200, &false.into()), "{}", seen.body);
+                continue;
+            }
             assert_eq!(seen.refusal(), (status, "UM1001"), "{method} {path} {text}");
             assert!(seen.body["errors"][0]["field"].is_string(), "{method} {path} {text}: {}", seen.body);
         }

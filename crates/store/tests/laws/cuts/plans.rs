@@ -134,7 +134,8 @@ async fn fill(house: &House) {
         "INSERT IGNORE INTO due SELECT id, id, 1, 0, lane, account, 255 FROM messages",
         "INSERT IGNORE INTO submits SELECT 0, id, id, 1, 0, 1, id, id FROM messages",
         "INSERT IGNORE INTO unknown_attempts SELECT id, 1, 0, account, id, 0, 0, NULL FROM messages",
-        "INSERT IGNORE INTO attempts SELECT id, 1, 0, NULL, 5, 0, 0, 0, 0 FROM messages",
+        "INSERT IGNORE INTO attempts (id, attempt, relay, outcome, code, t_claim, t_submit, t_result)
+           SELECT id, 1, 0, 5, 0, 0, 0, 0 FROM messages",
         "INSERT IGNORE INTO receipts SELECT id, 1, 0, 0, 0, '' FROM messages",
         "INSERT IGNORE INTO client_refs SELECT id, id FROM messages",
         "INSERT IGNORE INTO dedupe SELECT id, id, id FROM messages",
