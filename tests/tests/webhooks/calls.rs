@@ -129,7 +129,8 @@ async fn a_crash_repeats_a_call_with_its_id_and_loses_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_is_one_call_and_the_same_after_a_crash() {
     let house = House::new().await;
-    let webhook = house.webhook(json!({ "batch": 500, "events": ["message.accepted", "message.delivered"] })).await;
+    let events = ["message.accepted", "message.delivered"];
+    let webhook = house.webhook(json!({ "batch": 500, "concurrency": 1, "events": events })).await;
     house.receiver.status(500);
     house.send(4).await;
     let mut endpoint = house.endpoint().await;

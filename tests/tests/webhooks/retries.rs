@@ -105,7 +105,7 @@ async fn retry_after_makes_the_whole_endpoint_wait() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deliveries_are_told_again_when_somebody_asks() {
     let house = House::new().await;
-    let webhook = house.webhook(json!({ "schedule": [] })).await;
+    let webhook = house.webhook(json!({ "schedule": [], "concurrency": 1 })).await;
     let path = format!("/v1/webhooks/{}", webhook["id"].as_str().expect("an id"));
     house.receiver.script(|_| Answer { body: "no\u{1b}[31m such thing", ..Answer::of(404) });
     house.pass(MINUTE);
