@@ -187,7 +187,7 @@ impl Link {
         self.lock().status.clone()
     }
 
-    fn held(&self) -> Option<Held> {
+    pub(crate) fn held(&self) -> Option<Held> {
         let state = self.lock();
         let connection = state.connection.clone()?;
         Some(Held { connection, generation: state.generation })

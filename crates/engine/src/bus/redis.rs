@@ -100,10 +100,12 @@ impl Inside {
         // Failures are noted by the link, which ends this when they are of the connection.
         loop {
             let _ = tokio::select! {
+                // First of all: what waits is not taken out for a connection that is known to be gone.
+                biased;
                 () = self.link.was_cut() => return,
                 () = self.registry.changed() => self.follow(held).await,
-                () = self.outbox.rung() => self.flush().await,
                 _ = ticks.tick() => self.tick(held).await,
+                () = self.outbox.rung() => self.flush().await,
             };
         }
     }
@@ -149,7 +151,8 @@ impl Inside {
 
     /// Sends what waits. A batch without an answer is not sent again, for it may have arrived.
     async fn flush(&self) -> Result<(), NoAnswer> {
-        while let Some(Batch { messages, gap }) = self.outbox.take(MESSAGES_AT_ONCE, BYTES_AT_ONCE) {
+        while self.link.held().is_some() {
+            let Some(Batch { messages, gap }) = self.outbox.take(MESSAGES_AT_ONCE, BYTES_AT_ONCE) else { break };
             let mut batch = redis::Pipeline::with_capacity(messages.len() + 1);
             if gap {
                 batch.cmd("PUBLISH").arg(&self.ear.gaps).arg(&self.ear.origin).ignore();
