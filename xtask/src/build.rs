@@ -28,10 +28,12 @@ pub struct Programs {
     pub xtask: PathBuf,
 }
 
-/// Root of the workspace: cargo tells it when it starts us.
+/// Root of the workspace: cargo tells it when it starts us, and told it when it compiled us. The first is right where a
+/// target folder serves several checkouts.
 pub fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own).to_path_buf()
+    let told = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let own = told.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf());
+    own.parent().unwrap_or(&own).to_path_buf()
 }
 
 /// A cargo command in the workspace.
