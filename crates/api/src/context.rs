@@ -12,6 +12,7 @@ pub fn current_request() -> Option<Arc<str>> {
 }
 
 /// Runs `work` for a request. A task that `work` spawns is not in it by itself.
-pub async fn within<T>(request: Arc<str>, work: impl Future<Output = T>) -> T {
-    REQUEST.scope(request, work).await
+/// It is no `async fn`: that would keep the room of `work` twice, and `work` is what a whole request is.
+pub fn within<T>(request: Arc<str>, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    REQUEST.scope(request, work)
 }

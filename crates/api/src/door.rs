@@ -47,7 +47,7 @@ pub async fn enter(app: Arc<App>, route: &'static Route, request: Request) -> Re
     let request_id: Arc<str> = request_id(&app, &parts.headers).into();
     let origin = Origin::of(&app.config.cors_origins, &parts.headers);
     let mut quota = None;
-    let outcome = context::within(request_id.clone(), async {
+    let work = async {
         let begun = Instant::now();
         let outcome = match origin {
             Origin::Foreign => Err(foreign()),
@@ -55,9 +55,8 @@ pub async fn enter(app: Arc<App>, route: &'static Route, request: Request) -> Re
         };
         tell(route, &outcome, begun);
         outcome
-    });
-    let outcome = outcome.await;
-    let mut response = match outcome {
+    };
+    let mut response = match context::within(request_id.clone(), work).await {
         Ok(reply) if route.changes() => reply.response(),
         Ok(reply) => reply.response_to(&parts.headers),
         Err(problem) => problem.answer(&request_id, &parts.headers),
@@ -210,13 +209,13 @@ async fn serve(
     match admitted.await {
         Ok((call, room)) => {
             let reply = match call.caller.filter(|_| route.is_remembered()) {
-                Some(caller) => remembered(app, route, call, &caller, parts).await,
+                Some(caller) => Box::pin(remembered(app, route, call, &caller, parts)).await,
                 None => run(route, call, note).await,
             };
             drop(room);
             reply
         }
-        Err(problem) => Err(refused(app, problem, note).await),
+        Err(problem) => Err(Box::pin(refused(app, problem, note)).await),
     }
 }
 
@@ -259,9 +258,11 @@ pub async fn run(route: &Route, call: Call, note: Option<Note>) -> Result<Reply,
     let handled = async move {
         match note {
             Some(note) => {
+                // Boxed: messages come without a note, and need not make room for one.
                 let app = call.app.clone();
                 let handled = async move { handler(call).await };
-                audit_log::during(app.service.store(), note, handled, journal::outcome).await
+                let noted = audit_log::during(app.service.store(), note, handled, journal::outcome);
+                Box::pin(noted).await
             }
             None => handler(call).await,
         }
@@ -297,7 +298,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 /// The key of a request, by the key itself or by its signature; then the body that was signed, too.
 async fn authenticate(app: &App, parts: &Parts) -> Result<(KeyRow, Option<Announced>), Problem> {
     if let Some(presented) = signing::presented(&parts.headers) {
-        let (row, announced) = signing::authenticate(app, parts, presented).await?;
+        let (row, announced) = Box::pin(signing::authenticate(app, parts, presented)).await?;
         return Ok((row, Some(announced)));
     }
     let key = bearer(&parts.headers)?;
