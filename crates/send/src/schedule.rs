@@ -83,7 +83,14 @@ impl Service {
             Refusal::fields(Code::ScheduleOutOfRange, vec![Finding::new("sendAt", Code::ScheduleOutOfRange, why)])
         })?;
         let kept = kept.unwrap_or(Timestamp::from_millis(terms.now.millis()));
-        match self.shared.store.reschedule(account, target, kept).await {
+        let (store, hours) = (&self.shared.store, self.shared.config.ad_hours);
+        let done = match (store.reschedule(account, target, kept).await, target) {
+            (Err(error), Target::Message(id)) if error.kind() == Kind::NotFound => {
+                store.reschedule_unmoved(account, id, kept, hours).await
+            }
+            (done, _) => done,
+        };
+        match done {
             Ok(messages) => Ok((kept, messages)),
             Err(error) if matches!(error.kind(), Kind::Conflict("left")) => Err(Refusal::new(
                 Code::AlreadySent,

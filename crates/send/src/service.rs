@@ -113,7 +113,14 @@ impl Service {
     /// # Errors
     /// `NotFound`; `AlreadySent` when it is too late.
     pub async fn cancel(&self, scope: Scope, id: MessageId) -> Result<MessageView, Refusal> {
-        match self.shared.store.cancel(account_of(scope), id.0).await {
+        let (store, account) = (&self.shared.store, account_of(scope));
+        let done = match store.cancel(account, id.0).await {
+            Err(error) if error.kind() == Kind::NotFound => {
+                store.cancel_unmoved(account, id.0, self.shared.config.ad_hours).await
+            }
+            done => done,
+        };
+        match done {
             Ok(()) => self.message(scope, id).await,
             Err(error) if matches!(error.kind(), Kind::Conflict("sent")) => {
                 Err(Refusal::new(Code::AlreadySent, "the message has left or is leaving"))

@@ -1,6 +1,8 @@
 //! Groups through the interface: rows in three formats, broken uploads, sending, approval, cancel, what did not arrive.
 
 use axum::body::Body;
+use bongsu_domain::Clock;
+use bongsu_send::SendConfig;
 use bongsu_store::keys::KeyScope;
 use bytes::Bytes;
 use http::Request;
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::world::{Seen, World};
+use crate::ApiConfig;
 
 const FROM: &str = "021234567";
 
@@ -294,6 +297,48 @@ async fn a_group_waits_for_its_time_and_takes_another() {
     assert_ne!(moved["sendAt"], scheduled["sendAt"]);
     let canceled = world.step(&id, "cancel", &key).await.good(200);
     assert_eq!(canceled["cancel"], json!({"canceled": 2, "escaped": 0}));
+}
+
+#[tokio::test]
+async fn one_message_of_a_group_is_changed_before_the_group_is_in_the_line() {
+    // Nobody makes runs of what is sent.
+    let mut send = SendConfig::default();
+    send.roles.schedule = false;
+    let world = World::over(send, ApiConfig::default()).await;
+    let (_, key) = world.sending_account("a").await;
+    let (_, neighbour) = world.sending_account("b").await;
+    let now = world.clock.now();
+    let [at, later] = [3_600, 7_200].map(|s| now.plus(std::time::Duration::from_secs(s)).rfc3339());
+    let mut ids = Vec::new();
+    for (group, step) in [("x", json!({"sendAt": at})), ("y", Value::Null)] {
+        let id = world.group(&key, json!({"defaults": {"from": FROM, "text": "공지"}})).await;
+        let rows: Vec<Value> =
+            (1..=3).map(|n| json!({"to": format!("0102000000{n}"), "clientRef": format!("{group}{n}")})).collect();
+        world.call("POST", &format!("/v1/groups/{id}/rows"), &key, json!({"messages": rows})).await.good(200);
+        let what = if step.is_null() { "send" } else { "schedule" };
+        world.call("POST", &format!("/v1/groups/{id}/{what}"), &key, step).await.good(202);
+        for n in 1..=3 {
+            let found = world.read(&format!("/v1/messages?clientRef={group}{n}"), &key).await;
+            ids.push(found["items"][0]["id"].as_str().expect("an id").to_owned());
+        }
+    }
+    let body = json!({"sendAt": later});
+    let call = async |n: usize, what: &str, key: &str| {
+        let body = if what == "reschedule" { body.clone() } else { Value::Null };
+        world.call("POST", &format!("/v1/messages/{}/{what}", ids[n]), key, body).await
+    };
+    for what in ["reschedule", "cancel"] {
+        assert_eq!(call(0, what, &neighbour).await.refusal(), (404, "UM1011"), "{what}");
+    }
+    let moved = call(0, "reschedule", &key).await.good(200);
+    assert_eq!((&moved["status"], &moved["sendAt"]), (&json!("scheduled"), &json!(later)));
+    assert_eq!(call(1, "cancel", &key).await.good(200)["status"], "canceled");
+    let left = world.read(&format!("/v1/messages/{}", ids[2]), &key).await;
+    assert_eq!((&left["status"], &left["sendAt"]), (&json!("scheduled"), &json!(at)));
+    assert_eq!(call(3, "cancel", &key).await.good(200)["status"], "canceled");
+    assert_eq!(call(4, "reschedule", &key).await.refusal(), (409, "UM1012"));
+    let audit = world.read("/v1/audit", &world.operator).await;
+    assert_eq!((&audit["accepted"], &audit["missing"]), (&json!(6), &json!(0)));
 }
 
 #[tokio::test]

@@ -56,12 +56,17 @@ impl World {
     }
 
     pub async fn with(config: ApiConfig) -> Self {
+        Self::over(SendConfig::default(), config).await
+    }
+
+    /// One whose pipeline has this configuration.
+    pub async fn over(send: SendConfig, config: ApiConfig) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_795_132_800)));
         let as_clock: Arc<dyn Clock> = clock.clone();
         let store = Store::open(Options::new(directory.path(), as_clock.clone())).expect("a new store");
         let operator = keys::ensure_operator(&store).await.expect("a key").expect("the first");
-        let service = bongsu_send::start(store, SendConfig::default(), as_clock.clone()).await.expect("a pipeline");
+        let service = bongsu_send::start(store, send, as_clock.clone()).await.expect("a pipeline");
         let app = App::new(
             service,
             cache::open_inprocess(as_clock.clone()),

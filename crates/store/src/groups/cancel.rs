@@ -57,8 +57,7 @@ pub(crate) fn stop(tx: &mut Tx<'_>, group: i64) -> Result<bool, Error> {
     let Some(row) = load(tx.live, None, group)?.filter(|row| row.phase == Phase::Stop as u8) else { return Ok(false) };
     let slices = super::mover::unmoved(tx.live, group, STOPPED_AT_ONCE)?;
     if !slices.is_empty() {
-        let kept = stop_slices(tx, &row, &slices)?;
-        tx.live.execute("UPDATE send_groups SET canceled = canceled + ? WHERE id = ?", (kept, group))?;
+        stop_some(tx, &row, &slices)?;
         return Ok(true);
     }
     let runs = runs_of(tx.live, &row)?;
@@ -75,11 +74,16 @@ pub(crate) fn stop(tx: &mut Tx<'_>, group: i64) -> Result<bool, Error> {
     Ok(true)
 }
 
+/// Stops slices of a canceled group that have no run.
+pub(super) fn stop_some(tx: &mut Tx<'_>, row: &GroupRow, slices: &[Slice]) -> Result<(), Error> {
+    let kept = stop_slices(tx, row, slices)?;
+    tx.live.execute("UPDATE send_groups SET canceled = canceled + ? WHERE id = ?", (kept, row.id))?;
+    Ok(())
+}
+
 /// Slices that have no run get one that nobody is offered.
 fn stop_slices(tx: &mut Tx<'_>, row: &GroupRow, slices: &[Slice]) -> Result<u32, Error> {
     let mut kept = 0;
-    let born = crate::accept::staged_still(tx, row.account, slices)?;
-    crate::accept::tell(tx, row.id, &born);
     for slice in slices {
         let run = Run {
             first: slice.first,

@@ -19,7 +19,7 @@ mod upkeep;
 pub(crate) use cancel::{begin as cancel, end_stopped, stop};
 pub use failures::{Form, Identity, RowFailure};
 pub(crate) use failures::{errors, messages as failed_messages};
-pub(crate) use mover::{finish, moving, shift_and_move, watched};
+pub(crate) use mover::{finish, move_slice_of, moving, shift_and_move, watched};
 pub use rows::{Chunk, ChunkDone, ChunkRefused, LaneRows, RowError};
 pub(crate) use rows::{begin_upload, chunk, end_upload};
 pub use send::NewGroup;

@@ -5,7 +5,7 @@ use bongsu_domain::{AccountId, Code, Hours, Lane, Status};
 
 use super::{GroupRow, Phase, State, load};
 use crate::accept::{self, Slice};
-use crate::db::Db;
+use crate::db::{Db, OptionalExtension, Row};
 use crate::error::{Error, Kind};
 use crate::tx::Tx;
 use crate::waiting::{self, Counted, Target};
@@ -69,6 +69,40 @@ pub(crate) fn shift_and_move(tx: &mut Tx<'_>, group: i64, hours: Hours) -> Resul
             None => {}
         }
     }
+    make_runs(tx, &row, slices)?;
+    Ok(true)
+}
+
+/// Has the slice of a message become a run before its turn, since something is asked of that message alone; of one that has
+/// its run, or never gets one, nothing changes. The life of advertisements counts in `hours`.
+pub(crate) fn move_slice_of(
+    tx: &mut Tx<'_>,
+    account: Option<AccountId>,
+    message: i64,
+    hours: Hours,
+) -> Result<(), Error> {
+    let Some(of) = super::run_to_be(tx.live, message)? else { return Ok(()) };
+    let Some(row) = load(tx.live, account, of.request)? else { return Ok(()) };
+    // Whoever moves slices holds the group, so what is seen now stays.
+    let sql = "SELECT first, count, lane, expires FROM group_slices WHERE first = ? AND skip < 0";
+    let slice = tx.live.prepare_cached(sql)?.query_row([of.first], read_slice).optional()?;
+    let Some(mut slice) = slice else { return Ok(()) };
+    if row.is_stopping() {
+        return super::cancel::stop_some(tx, &row, &[slice]);
+    }
+    if row.phase != Phase::Move as u8 {
+        return Ok(());
+    }
+    let begins = row.sent.max(row.send_at);
+    if row.send_at <= tx.now.millis() && is_late(&slice, begins) {
+        shift(tx, &mut slice, begins, hours)?;
+    }
+    make_runs(tx, &row, vec![slice])
+}
+
+/// Makes runs of slices, which wait for the time of their group, or for a dispatcher.
+fn make_runs(tx: &mut Tx<'_>, row: &GroupRow, slices: Vec<Slice>) -> Result<(), Error> {
+    let waits = row.send_at > tx.now.millis();
     let firsts: Vec<i64> = slices.iter().map(|slice| slice.first).collect();
     tx.live.delete_in("DELETE FROM group_slices WHERE first", &firsts)?;
     let send_at = if waits { row.send_at } else { 0 };
@@ -76,12 +110,11 @@ pub(crate) fn shift_and_move(tx: &mut Tx<'_>, group: i64, hours: Hours) -> Resul
     let born = accept::staged_still(tx, row.account, &slices)?;
     if waits {
         let of_account: Vec<(AccountId, Slice)> = slices.into_iter().map(|slice| (row.account, slice)).collect();
-        waiting::hold(tx, group, &of_account, Counted::FromAccept)?;
-        accept::tell(tx, group, &born);
-    } else {
-        accept::runs(tx, group, &born)?;
+        waiting::hold(tx, row.id, &of_account, Counted::FromAccept)?;
+        accept::tell(tx, row.id, &born);
+        return Ok(());
     }
-    Ok(true)
+    accept::runs(tx, row.id, &born)
 }
 
 /// Slices of a group that have no run yet, oldest first.
@@ -89,16 +122,18 @@ pub(super) fn unmoved(live: &Db, group: i64, limit: u32) -> Result<Vec<Slice>, E
     live.prepare_cached(
         "SELECT first, count, lane, expires FROM group_slices WHERE request = ? AND skip < 0 ORDER BY first LIMIT ?",
     )?
-    .query_map((group, limit), |row| {
-        Ok(Slice {
-            first: row.get(0)?,
-            count: row.get(1)?,
-            lane: Lane::from_u8(row.get(2)?).unwrap_or(Lane::Bulk),
-            expires: row.get(3)?,
-            send_at: 0,
-        })
-    })?
+    .query_map((group, limit), read_slice)?
     .collect()
+}
+
+fn read_slice(row: &Row<'_>) -> Result<Slice, Error> {
+    Ok(Slice {
+        first: row.get(0)?,
+        count: row.get(1)?,
+        lane: Lane::from_u8(row.get(2)?).unwrap_or(Lane::Bulk),
+        expires: row.get(3)?,
+        send_at: 0,
+    })
 }
 
 /// Whether its messages lost too much of their life by waiting for the group to be sent.

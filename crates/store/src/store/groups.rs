@@ -4,11 +4,14 @@ use bongsu_domain::{AccountId, Hours, Timestamp};
 
 use super::Store;
 use crate::accept::{IdempotencyKey, Seen};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::groups::{
     self, Chunk, ChunkDone, ChunkRefused, GroupRow, NewGroup, Promise, RowFailure, SendGroup, SendRefused, State, Step,
 };
 use crate::rows::MessageRow;
+use crate::sweep;
+use crate::tx::Tx;
+use crate::waiting::{self, Target};
 
 /// Makes the answer to a new group.
 pub type GroupAnswer = Box<dyn Fn(&GroupRow) -> Vec<u8> + Send>;
@@ -150,6 +153,52 @@ impl Store {
             Step::Discard => groups::discard_some(tx, group),
         })
         .await
+    }
+
+    /// As [`Store::cancel`], also of a message of a sent group that the periodic work has not come to: its slice becomes a
+    /// run in the same transaction. The life of advertisements counts in `hours`.
+    ///
+    /// # Errors
+    /// As for [`Store::cancel`].
+    pub async fn cancel_unmoved(&self, account: Option<AccountId>, id: i64, hours: Hours) -> Result<(), Error> {
+        self.of_unmoved(account, id, hours, move |tx| sweep::cancel(tx, account, id)).await
+    }
+
+    /// The same of a message that is to leave at another time. Answers how many messages.
+    ///
+    /// # Errors
+    /// As for [`Store::reschedule`].
+    pub async fn reschedule_unmoved(
+        &self,
+        account: Option<AccountId>,
+        id: i64,
+        at: Timestamp,
+        hours: Hours,
+    ) -> Result<u64, Error> {
+        let target = Target::Message(id);
+        self.of_unmoved(account, id, hours, move |tx| waiting::reschedule(tx, account, target, at.millis())).await
+    }
+
+    async fn of_unmoved<T: Send + 'static>(
+        &self,
+        account: Option<AccountId>,
+        id: i64,
+        hours: Hours,
+        mut change: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        // Whoever names what is not there must not keep the writer busy.
+        if self.message(account, id).await?.is_none() {
+            return Err(Error::new(Kind::NotFound, "no such message"));
+        }
+        let done = self.write_as(false, move |tx| {
+            groups::move_slice_of(tx, account, id, hours)?;
+            change(tx)
+        });
+        let done = done.await;
+        if let Some(account) = account {
+            self.wrote(account);
+        }
+        done
     }
 
     /// Ends groups that nobody touched since a moment, unsent. Answers how many.

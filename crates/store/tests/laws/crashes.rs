@@ -163,3 +163,34 @@ async fn a_life_is_counted_anew_once_although_its_day_commits_before_the_rest() 
     assert_eq!(expiries, [3_610_000, 3_600_000]);
     house.assert_sound(2).await;
 }
+
+#[tokio::test]
+async fn the_life_of_a_group_that_waited_is_counted_anew_once_although_its_day_commits_before_the_rest() {
+    use bongsu_domain::{Clock, Hours};
+    use bongsu_store::groups::{SendGroup, Step};
+    if let Some(house) = doomed() {
+        let account = house.account(10).await;
+        let group = crate::groups::group(&house, account, false).await;
+        let short = bongsu_store::accept::NewMessage { expires_ms: 60_000, ..sms(1) };
+        crate::groups::add(&house, crate::groups::good(group, account, 1, vec![short, sms(1)])).await.unwrap();
+        let ask = SendGroup { group, account, key: 1, send_at: None, approves: false };
+        house.store.schedule_group(ask, house.now() + 20_000).await.unwrap().unwrap();
+        crate::groups::step(&house, group, Step::Move).await;
+        house.pass(20_000);
+        faults::plan("between-day-and-live:1");
+        house.store.release_due(house.clock.now(), Hours::default()).await.unwrap();
+        unreachable!("the plan was to die");
+    }
+    let law = "crashes::the_life_of_a_group_that_waited_is_counted_anew_once_although_its_day_commits_before_the_rest";
+    let house = after_the_death_of(law, house()).await;
+    let account = bongsu_store::accounts::list(&house.store, 10, None).await.unwrap()[0].id;
+    assert_eq!(house.store.release_due(house.clock.now(), Hours::default()).await.unwrap(), 1);
+    let mut lives = Vec::new();
+    for id in house.all_ids(account).await.iter().rev() {
+        let found = house.see(*id).await.unwrap();
+        assert_eq!(found.row.status, Status::Queued);
+        lives.push(found.row.expires - morning().millis() - 20_000);
+    }
+    assert_eq!(lives, [60_000, crate::house::DAY_MS]);
+    house.assert_sound(2).await;
+}

@@ -4,24 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bongsu_domain::{AccountId, Clock, Code, Hours, Lane, Status, Timestamp};
+use bongsu_store::Kind;
 use bongsu_store::accept::NewMessage;
 use bongsu_store::groups::{
     Chunk, ChunkDone, ChunkRefused, Form, GroupRow, LaneRows, NewGroup, RowError, SendGroup, SendRefused, State, Step,
 };
 use bongsu_store::query::Filter;
 use bongsu_store::rows::Run;
+use bongsu_store::waiting::Target;
 
 use crate::house::{House, house, key, sms};
 
 type Sent<'a> =
     std::pin::Pin<Box<dyn Future<Output = Result<Result<GroupRow, SendRefused>, bongsu_store::Error>> + 'a>>;
 
-async fn group(house: &House, account: AccountId, approval: bool) -> i64 {
+pub async fn group(house: &House, account: AccountId, approval: bool) -> i64 {
     let new = NewGroup { account, name: Some("봄".into()), defaults: b"{}".to_vec(), approval, send_at: 0 };
     house.store.create_group(new, None, Box::new(|_| Vec::new())).await.unwrap().unwrap().0.id
 }
 
-fn good(group: i64, account: AccountId, from: u32, messages: Vec<NewMessage>) -> Chunk {
+pub fn good(group: i64, account: AccountId, from: u32, messages: Vec<NewMessage>) -> Chunk {
     let count = messages.len() as u32;
     let rows = (from..from + count).collect();
     let lanes = vec![LaneRows { lane: Lane::Bulk, rows, messages }];
@@ -29,7 +31,7 @@ fn good(group: i64, account: AccountId, from: u32, messages: Vec<NewMessage>) ->
     Chunk { group, account, from, count, lanes, errors: Vec::new(), contents, upload: 0 }
 }
 
-async fn add(house: &House, chunk: Chunk) -> Result<ChunkDone, ChunkRefused> {
+pub async fn add(house: &House, chunk: Chunk) -> Result<ChunkDone, ChunkRefused> {
     house.store.stage_rows(chunk).await.unwrap()
 }
 
@@ -48,7 +50,7 @@ async fn send(house: &House, group: i64, account: AccountId, key: i64) -> Result
     house.store.send_group(SendGroup { group, account, key, send_at: None, approves: false }).await.unwrap()
 }
 
-async fn step(house: &House, group: i64, step: Step) -> bool {
+pub async fn step(house: &House, group: i64, step: Step) -> bool {
     house.store.group_step(group, step, Hours::default()).await.unwrap()
 }
 
@@ -324,6 +326,101 @@ async fn a_cancel_that_a_crash_cut_short_goes_on() {
     assert_eq!(row(&house, id).await.canceled, 60);
     assert_eq!(house.balance(account).await, 100);
     house.assert_sound(60).await;
+}
+
+#[tokio::test]
+async fn a_group_canceled_before_it_moves_counts_each_message_once() {
+    let house = house();
+    let account = house.account(100).await;
+    let id = group(&house, account, false).await;
+    fill(&house, id, account, 3).await;
+    send(&house, id, account, 1).await.unwrap();
+    assert_eq!(house.store.cancel_group(account, id).await.unwrap().unwrap().canceled, 3);
+    all_steps(&house).await;
+    house.assert_sound(3).await;
+    crate::facts::agree(&house, &[account], &[id]).await;
+}
+
+#[tokio::test]
+async fn a_message_of_a_group_that_waits_to_be_moved_is_moved_and_canceled_alone() {
+    let house = house();
+    let (account, stranger) = (house.account(10).await, house.account(0).await);
+    let id = group(&house, account, false).await;
+    add(&house, good(id, account, 1, vec![sms(1); 3])).await.unwrap();
+    add(&house, good(id, account, 4, vec![sms(1)])).await.unwrap();
+    let at = house.now() + 3_600_000;
+    let ask = SendGroup { group: id, account, key: 1, send_at: None, approves: false };
+    let first = row(&house, id).await.first;
+    let later = Timestamp::from_millis(at + 60_000);
+    let reschedule = async |account, id| {
+        let done = house.store.reschedule_unmoved(Some(account), id, later, Hours::default()).await;
+        done.map_err(|error| error.kind())
+    };
+    assert_eq!(reschedule(account, first).await, Err(Kind::NotFound), "it is not sent");
+    house.store.schedule_group(ask, at).await.unwrap().unwrap();
+    let usual = house.store.reschedule(Some(account), Target::Message(first + 1), later).await;
+    assert_eq!(usual.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(reschedule(stranger, first + 1).await, Err(Kind::NotFound));
+    assert_eq!(reschedule(account, first + 1).await, Ok(1));
+    assert_eq!(reschedule(account, first + 1).await, Ok(1), "again, now that it has its run");
+    house.store.cancel_unmoved(Some(account), first + 2, Hours::default()).await.unwrap();
+    let house = house.crash();
+    all_steps(&house).await;
+    house.clock.set(Timestamp::from_millis(at));
+    let release = || house.store.release_due(house.clock.now(), Hours::default());
+    release().await.unwrap();
+    let mut shown = Vec::new();
+    for id in of_group(&house, account, id).await.into_iter().rev() {
+        shown.push(house.status(id).await.unwrap());
+    }
+    assert_eq!(shown, [Status::Queued, Status::Scheduled, Status::Canceled, Status::Queued]);
+    house.pass(60_000);
+    assert_eq!(release().await.unwrap(), 1);
+    assert_eq!(house.see(first + 1).await.unwrap().row.expires, later.millis() + crate::house::DAY_MS);
+    assert_eq!(house.balance(account).await, 7);
+    house.assert_sound(4).await;
+    crate::facts::agree(&house, &[account], &[id]).await;
+}
+
+#[tokio::test]
+async fn a_slice_that_is_moved_early_lives_from_the_time_of_sending_on() {
+    let house = house();
+    let account = house.account(10).await;
+    let id = group(&house, account, false).await;
+    let short = NewMessage { expires_ms: 60_000, ..sms(1) };
+    add(&house, good(id, account, 1, vec![short; 2])).await.unwrap();
+    house.pass(3_600_000);
+    let sent = send(&house, id, account, 1).await.unwrap();
+    house.store.cancel_unmoved(None, sent.last, Hours::default()).await.unwrap();
+    assert_eq!(house.see(sent.first).await.unwrap().row.expires, sent.sent + 60_000);
+    assert_eq!(runs(&house, account).await.len(), 1);
+    all_steps(&house).await;
+    assert_eq!(runs(&house, account).await.len(), 1);
+    assert_eq!(house.status(sent.first).await, Some(Status::Queued));
+    assert_eq!(house.balance(account).await, 9);
+    house.assert_sound(2).await;
+}
+
+#[tokio::test]
+async fn a_message_of_a_group_that_is_being_canceled_is_canceled_once() {
+    let house = house();
+    let account = house.account(100).await;
+    let id = group(&house, account, false).await;
+    fill(&house, id, account, 60).await;
+    let last = send(&house, id, account, 1).await.unwrap().last;
+    let mut cancel = Box::pin(house.store.cancel_group(account, id));
+    // The first commit is there, and most of it is still to be stopped.
+    while !row(&house, id).await.is_stopping() {
+        assert!(crate::house::waits(&mut cancel).await, "it has steps to go");
+        tokio::task::yield_now().await;
+    }
+    drop(cancel);
+    house.store.cancel_unmoved(Some(account), last, Hours::default()).await.unwrap();
+    all_steps(&house).await;
+    assert_eq!(row(&house, id).await.canceled, 60);
+    assert_eq!(house.balance(account).await, 100);
+    house.assert_sound(60).await;
+    crate::facts::agree(&house, &[account], &[id]).await;
 }
 
 #[tokio::test]
