@@ -12,7 +12,7 @@ use bongsu_store::{HashPurpose, Vault};
 
 use crate::accept::{search_hash, store_refusal};
 use crate::prepare::Extra;
-use crate::sealed::{self, Payload};
+use crate::sealed::{self, Content, Payload};
 use crate::service::{Service, account_of};
 use crate::types::{Finding, ListQuery, MessageView, Page, Refusal, Scope};
 use crate::views;
@@ -123,16 +123,17 @@ impl Service {
         }
         filter.from = filter.from.max(first_id_at(since));
         let wanted: Arc<str> = wanted.into();
-        let (in_title, vault) = (wanted.clone(), self.shared.store.vault().clone());
-        let titles = vault.clone();
+        let (in_own, vault) = (wanted.clone(), self.shared.store.vault().clone());
+        let of_rows = vault.clone();
         filter.text = Some(TextCheck {
-            text: Check::new(move |sealed: &[u8]| {
+            shared: Check::new(move |sealed: &[u8]| {
                 let text = vault.open(sealed).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-                text.is_some_and(|text| folded(&text).contains(&*wanted))
+                text.is_some_and(|text| has(&text, &wanted))
             }),
-            title: Check::new(move |row: &MessageRow| {
-                let title = open(&titles, row).and_then(|payload| payload.subject);
-                title.is_some_and(|title| folded(&title).contains(&*in_title))
+            own: Check::new(move |row: &MessageRow| {
+                let Some(Payload { subject, content, .. }) = open(&of_rows, row) else { return false };
+                let in_text = matches!(&content, Content::Text(text) if has(text, &in_own));
+                in_text || subject.is_some_and(|title| has(&title, &in_own))
             }),
         });
         Ok(())
@@ -142,6 +143,11 @@ impl Service {
 /// As texts are compared: composed, and without regard to case.
 fn folded(wanted: &str) -> String {
     text::normalise(wanted).to_lowercase()
+}
+
+/// Whether a text has in it what is wanted, which is folded already.
+fn has(text: &str, wanted: &str) -> bool {
+    folded(text).contains(wanted)
 }
 
 fn wrong(field: &str, detail: &str) -> Refusal {

@@ -44,7 +44,7 @@ pub struct Filter {
     pub request: Option<i64>,
     /// Advertisements may not leave now: those that wait are held.
     pub ads_held: bool,
-    /// A search in texts and titles of batches and groups.
+    /// A search in texts and titles.
     pub text: Option<TextCheck>,
     /// Whether a row has what only its sealed or extra part tells.
     pub check: Option<Check<MessageRow>>,
@@ -67,13 +67,13 @@ impl<T: ?Sized> Check<T> {
     }
 }
 
-/// A search in texts: of what batches and groups store once for several messages, and of titles.
+/// A search in texts: of what batches and groups store once for several messages, and of what each message has alone.
 #[derive(Debug, Clone)]
 pub struct TextCheck {
-    /// Whether a sealed text has it.
-    pub text: Check<[u8]>,
-    /// Whether the title of a message has it.
-    pub title: Check<MessageRow>,
+    /// Whether a sealed text that messages share has it.
+    pub shared: Check<[u8]>,
+    /// Whether the title of a message, or a text that it alone has, has it.
+    pub own: Check<MessageRow>,
 }
 
 impl<T: ?Sized> Clone for Check<T> {

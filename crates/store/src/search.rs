@@ -320,8 +320,8 @@ impl<'f> Scan<'f> {
         let of_all = wanted.len();
         if let Some(texts) = &mut self.texts {
             let numbers = texts.read(reader, run, low, high)?;
-            // Titles are sealed with their rows; only an LMS has one.
-            let _ = write!(wanted, " AND (content IN ({numbers}) OR channel = {})", Channel::Lms as u8);
+            // Titles, which only an LMS has, and texts that no other message has are sealed with their rows.
+            let _ = write!(wanted, " AND (content = 0 OR content IN ({numbers}) OR channel = {})", Channel::Lms as u8);
         }
         let rows = match reader.day(id_day(run.first))? {
             Some(day) => some_in_range(
@@ -422,12 +422,13 @@ fn conditions(filter: &Filter) -> String {
     sql
 }
 
-/// Whether texts of a run are searched: those of batches and groups, and never a one-time code (design D11).
+/// Whether texts of a run are searched: never a one-time code (design D11).
 fn is_searched(run: &Run) -> bool {
-    run.request != 0 && run.lane != Lane::Auth
+    run.lane != Lane::Auth
 }
 
-/// Which texts have what is looked for, as far as they were read.
+/// Which shared texts have what is looked for, as far as they were read. Texts of single rows are opened as they come: that
+/// costs about as much as reading the row, so the bounds of a page hold for both.
 struct Texts<'f> {
     asks: &'f TextCheck,
     /// By request and number.
@@ -458,7 +459,7 @@ impl<'f> Texts<'f> {
                         .prepare_cached("SELECT sealed FROM contents WHERE request = ? AND no = ?")?
                         .query_row((run.request, no), |row| row.get(0))
                         .optional()?;
-                    let has = sealed.is_some_and(|sealed| self.asks.text.holds(&sealed));
+                    let has = sealed.is_some_and(|sealed| self.asks.shared.holds(&sealed));
                     self.known.insert((run.request, no), has);
                     has
                 }
@@ -472,9 +473,8 @@ impl<'f> Texts<'f> {
 
     /// Whether the text or the title of a message has it.
     fn has(&self, row: &MessageRow) -> bool {
-        let text = self.known.get(&(row.request, row.content)).copied().unwrap_or(false);
-        row.request != 0
-            && row.lane != Lane::Auth
-            && (text || (row.channel == Channel::Lms && self.asks.title.holds(row)))
+        let shared = self.known.get(&(row.request, row.content)).copied().unwrap_or(false);
+        let has_own = row.content == 0 || row.channel == Channel::Lms;
+        row.lane != Lane::Auth && (shared || (has_own && self.asks.own.holds(row)))
     }
 }

@@ -31,8 +31,8 @@ pub fn query(name: &str) -> (Value, &'static str) {
         "billCode" => (text(), "Department code"),
         "q" => (
             json!({"type": "string", "minLength": 2, "maxLength": 100}),
-            "Part of a text that a batch or group has for several messages, or of a title; never of what fills a text in, of \
-             single messages or of the lane auth. At most 31 days, the last ones when nothing is said",
+            "Part of a text or title; never of what fills in a text that messages of a batch or group share, or of the lane \
+             auth. At most 31 days, the last ones when nothing is said",
         ),
         "originStatus" => {
             (json!({"enum": ["PENDING", "SUCCESS", "RESEND", "FAIL"]}), "The word of the origin's screen")

@@ -136,8 +136,8 @@ async fn texts_are_searched_as_they_stand_and_never_what_fills_them() {
         let found = list(&world, &key, &format!("q={}", escaped(wanted)), 2).await;
         assert_eq!(found.len(), 5, "{wanted}");
     }
-    // Wild cards of other languages, single messages, filled-in values.
-    for wanted in ["50_", "%%", ".*", "안녕하세요", "쿠폰 3번", "가가", "=제목", "01033330001"] {
+    // Wild cards of other languages, values that fill a shared text in.
+    for wanted in ["50_", "%%", ".*", "쿠폰 3번", "01033330001"] {
         assert_eq!(list(&world, &key, &format!("q={}", escaped(wanted)), 500).await, Vec::<String>::new(), "{wanted}");
     }
     let (_, neighbour) = world.sending_account("b").await;
@@ -153,6 +153,55 @@ async fn texts_are_searched_as_they_stand_and_never_what_fills_them() {
     }
     let seen = world.call("GET", "/v1/messages?q=ab", &world.operator, Value::Null).await;
     assert_eq!(seen.refusal(), (422, "UM1001"));
+}
+
+#[tokio::test]
+async fn texts_of_one_message_are_found_wherever_it_came_from() {
+    let world = World::new().await;
+    let (key, _) = filled(&world).await;
+    let own = |text: &str| json!({"text": text});
+    // A syllable and its letters are the same text once composed; a text that is filled in is searched as it leaves.
+    let filled_in = json!({"text": "5_0%\\ #{이름} Ca\u{1111}\u{1166}'", "variables": {"이름": "홍길동"}});
+    world.call("POST", "/v1/messages", &key, message("010-4444-0001", filled_in.clone())).await.good(202);
+    let mut secret = filled_in;
+    secret["lane"] = json!("auth");
+    world.call("POST", "/v1/messages", &key, message("010-4444-0002", secret)).await.good(202);
+    let rows: Vec<Value> =
+        ["010-4444-0003", "010-4444-0004"].map(|to| message(to, own(&format!("홍길동 {to} 5_0%\\")))).into();
+    world.call("POST", "/v1/messages/batch", &key, json!({"messages": rows})).await.good(202);
+    let group = json!({"defaults": {"from": "02-123-4567", "text": "공지"}});
+    let group = world.call("POST", "/v1/groups", &key, group).await.good(201);
+    let path = format!("/v1/groups/{}", group["id"].as_str().expect("an id"));
+    let rows = json!([{"to": "010-4444-0005", "text": "홍길동 5_0%\\"}, {"to": "010-4444-0006"}]);
+    world.call("POST", &format!("{path}/rows"), &key, json!({"messages": rows})).await.good(200);
+    world.call("POST", &format!("{path}/send"), &key, Value::Null).await.good(202);
+    while list(&world, &key, "q=%EA%B3%B5%EC%A7%80", 500).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let all = ["01044440005", "01044440004", "01044440003", "01044440001"];
+    for (wanted, found) in [
+        ("홍길동", &all[..]),
+        ("5_0%\\", &all),
+        ("홍길동 010", &all[1..3]),
+        ("\u{1112}\u{1169}\u{11bc}길동 CA페'", &all[3..]),
+        ("#{이름}", &[]),
+        ("5__%", &[]),
+        ("안녕하세요", &["01022220003", "01011110001"]),
+        ("=제목", &["01011110003"]),
+        ("가가", &["01011110003"]),
+    ] {
+        for limit in [1, 3, 500] {
+            let query = format!("q={}", escaped(wanted));
+            assert_eq!(list(&world, &key, &query, limit).await, found, "{wanted} in pages of {limit}");
+        }
+    }
+    let both = format!("q={}&recipientLast4=0003", escaped("홍길동"));
+    assert_eq!(list(&world, &key, &both, 1).await, ["01044440003"]);
+    assert_eq!(list(&world, &key, &format!("q={}&lane=auth", escaped("홍길동")), 5).await, Vec::<String>::new());
+    let (account, neighbour) = world.sending_account("b").await;
+    assert_eq!(list(&world, &neighbour, &format!("q={}", escaped("홍길동")), 500).await, Vec::<String>::new());
+    let named = format!("q={}&account={account}", escaped("안녕하세요"));
+    assert_eq!(list(&world, &world.operator, &named, 500).await, Vec::<String>::new());
 }
 
 #[tokio::test]

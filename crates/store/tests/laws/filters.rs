@@ -4,7 +4,7 @@
 use bongsu_domain::{AccountId, Channel, Code, Lane, OriginStatus, Status};
 use bongsu_store::accept::NewMessage;
 use bongsu_store::index::{self, KeyKind, TagOf};
-use bongsu_store::query::{Check, Filter, Found};
+use bongsu_store::query::{Check, Filter, Found, TextCheck};
 use bongsu_store::rows::MessageRow;
 use proptest::prelude::*;
 
@@ -73,6 +73,12 @@ fn filters(account: AccountId) -> Vec<(Filter, Means)> {
             Filter { key: Some((KeyKind::Recipient, 1)), check: Some(by_sender), ..base() },
             Box::new(|found| found.row.recipient == 1 && found.row.sealed == [1]),
         ),
+        (Filter { text: Some(text("글")), ..base() }, Box::new(|found| has_text(found, true))),
+        (Filter { text: Some(text("말")), ..base() }, Box::new(|found| has_text(found, false))),
+        (
+            Filter { text: Some(text("말")), key: Some((KeyKind::Recipient, 1)), ..base() },
+            Box::new(|found| found.row.recipient == 1 && has_text(found, false)),
+        ),
         (Filter { code: Some(Code::OkAccepted), ..base() }, Box::new(|found| found.row.attempt.attempt == 0)),
         (Filter { code: Some(Code::OkDelivered), ..base() }, Box::new(|found| found.row.status == Status::Delivered)),
         (
@@ -85,6 +91,21 @@ fn filters(account: AccountId) -> Vec<(Filter, Means)> {
         ),
         (Filter { status: Some(Status::Queued), ..base() }, Box::new(|found| found.row.status == Status::Queued)),
     ]
+}
+
+/// A search for something in the text that rows of a batch share; what a row has alone is `[1]` for it.
+fn text(wanted: &'static str) -> TextCheck {
+    TextCheck {
+        shared: Check::new(move |sealed: &[u8]| String::from_utf8_lossy(sealed).contains(wanted)),
+        own: Check::new(|row: &MessageRow| row.sealed == [1]),
+    }
+}
+
+/// Whether a message has it: never one of the lane auth, whatever it has.
+fn has_text(found: &Found, is_shared: bool) -> bool {
+    let row = &found.row;
+    let own = (row.content == 0 || row.channel == Channel::Lms) && row.sealed == [1];
+    row.lane != Lane::Auth && ((row.content == 1 && is_shared) || own)
 }
 
 async fn assert_recounted(house: &House, account: AccountId) {
@@ -118,6 +139,7 @@ async fn check(seeds: &[Seed]) {
             if at % 3 == 0 {
                 house.accept(account, lane, new).await;
             } else {
+                let new = NewMessage { content: u32::from(seed.3 % 3 != 1), ..new };
                 let slice = house.batch(account, lane, vec![new; 1 + at % 4]).await;
                 if at % 2 == 0 {
                     let relay = seed.3 % 2;
