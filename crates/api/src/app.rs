@@ -116,6 +116,11 @@ impl App {
         })
     }
 
+    /// Ends what stays open for as long as somebody watches: a stop waits for every answer to be complete.
+    pub fn end_streams(&self) {
+        self.streams.end();
+    }
+
     /// The largest body that is read whole.
     pub(crate) fn body_bytes_max(&self) -> usize {
         self.config.body_bytes_max

@@ -1,4 +1,4 @@
-//! Streams that stay open: how many of an account there may be at once.
+//! Streams that stay open: how many of an account there may be at once, and that none keeps a stop waiting.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bongsu_domain::Code;
 use bongsu_send::Scope;
+use tokio::sync::watch;
 
 use crate::call::Caller;
 use crate::problem::Problem;
@@ -17,12 +18,25 @@ const ALL_MAX: usize = 2_000;
 
 /// The streams that are open.
 #[derive(Debug, Clone, Default)]
-pub struct Streams(Arc<Mutex<HashMap<i64, usize>>>);
+pub struct Streams {
+    open: Arc<Mutex<HashMap<i64, usize>>>,
+    over: Arc<watch::Sender<bool>>,
+}
 
 impl Streams {
+    /// Ends all streams, and every later one after its first event: whoever watches opens another one elsewhere.
+    pub fn end(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Becomes true when streams have to end.
+    pub fn over(&self) -> watch::Receiver<bool> {
+        self.over.subscribe()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, usize>> {
         // The map is whole after every single operation.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for one more stream.

@@ -65,11 +65,6 @@ impl Service {
         }
     }
 
-    /// Whether the process is about to end: what stays open has to end, too.
-    pub fn is_stopping(&self) -> bool {
-        self.shared.stopping.load(Ordering::Acquire)
-    }
-
     /// Waits until a part of the pipeline died by itself; says which. The process has to stop then.
     pub async fn failed(&self) -> String {
         let mut failed = self.failed.clone();

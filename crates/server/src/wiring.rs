@@ -44,6 +44,7 @@ pub struct Running {
 /// One address of the HTTP side.
 struct Door {
     address: SocketAddr,
+    app: Arc<App>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -177,6 +178,7 @@ impl Running {
 
 impl Door {
     async fn close(self, until: Instant) {
+        self.app.end_streams();
         self.stop.send_replace(true);
         if timeout_at(until, self.task).await.is_err() {
             tracing::warn!("requests did not end in time and are cut");
@@ -315,5 +317,5 @@ fn open_door(
     };
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(bongsu_api::serve(listener, router(&app), limits, stopped));
-    Ok(Door { address, stop, task })
+    Ok(Door { address, app, stop, task })
 }

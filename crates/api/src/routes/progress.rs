@@ -6,6 +6,7 @@ use std::time::Duration;
 use bongsu_domain::{GroupId, RequestId};
 use bongsu_send::Scope;
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::App;
@@ -69,6 +70,7 @@ async fn events(call: &Call, subject: Subject) -> Result<Reply, Problem> {
         scope,
         subject,
         news: call.app.service.watch_facts(),
+        over: call.app.streams.over(),
         told: None,
         next: Some(first),
         began: Instant::now(),
@@ -87,7 +89,9 @@ struct Watch {
     app: Arc<App>,
     scope: Scope,
     subject: Subject,
-    news: tokio::sync::watch::Receiver<u64>,
+    news: watch::Receiver<u64>,
+    /// True once the process is about to end.
+    over: watch::Receiver<bool>,
     told: Option<Progress>,
     /// What was read and not told.
     next: Option<(Progress, bool)>,
@@ -113,15 +117,21 @@ impl Watch {
                     return Some(format!("event: {event}\ndata: {data}\n\n"));
                 }
             }
-            if self.began.elapsed() >= LONGEST || self.app.service.is_stopping() {
+            if self.began.elapsed() >= LONGEST || *self.over.borrow() {
                 return None;
             }
             if quiet_since.elapsed() >= HEARTBEAT {
                 return Some(": still here\n\n".to_owned());
             }
-            tokio::time::sleep(PACE).await;
-            let left = LOOK_EVERY.saturating_sub(PACE);
-            let _ = tokio::time::timeout(left, self.news.changed()).await;
+            let Self { news, over, .. } = self;
+            let wait = async {
+                tokio::time::sleep(PACE).await;
+                let _ = tokio::time::timeout(LOOK_EVERY.saturating_sub(PACE), news.changed()).await;
+            };
+            tokio::select! {
+                () = wait => {}
+                _ = over.wait_for(|over| *over) => return None,
+            }
             match self.subject.look(&self.app, self.scope).await {
                 Ok(look) => self.next = Some(look),
                 // It is gone, or the store is away: who watches opens the stream again.

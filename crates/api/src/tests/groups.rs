@@ -445,6 +445,21 @@ async fn progress_adds_up_in_every_event_and_ends() {
 }
 
 #[tokio::test]
+async fn streams_end_when_the_process_is_about_to() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let id = world.group(&key, defaults()).await;
+    let path = format!("/v1/groups/{id}/events");
+    let (_, mut body) = open(&world, &path, &key).await;
+    assert!(next_event(&mut body).await.is_some());
+    world.app.end_streams();
+    assert!(next_event(&mut body).await.is_none());
+    let (_, mut late) = open(&world, &path, &key).await;
+    assert!(next_event(&mut late).await.is_some());
+    assert!(next_event(&mut late).await.is_none());
+}
+
+#[tokio::test]
 async fn few_streams_of_an_account_stay_open() {
     let world = World::new().await;
     let (_, key) = world.sending_account("a").await;
