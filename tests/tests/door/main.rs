@@ -12,6 +12,7 @@ mod points;
 mod readme;
 mod senders;
 mod test_numbers;
+mod walk;
 mod walls;
 
 use std::sync::atomic::{AtomicI64, Ordering};
