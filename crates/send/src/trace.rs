@@ -6,6 +6,7 @@ use bongsu_domain::id::first_id_at;
 use bongsu_domain::{Code, GroupId, KeyId, MessageId, RequestId, Timestamp, TraceId};
 use bongsu_store::query::Filter;
 use bongsu_store::trace::{RequestRow, Trace};
+use bongsu_store::webhooks::DeliveryRow;
 
 use crate::accept::store_refusal;
 use crate::service::{Service, account_of};
@@ -26,7 +27,7 @@ const NAMED_MAX: usize = 100;
 pub struct Step {
     /// When; none where no time is kept.
     pub at: Option<Timestamp>,
-    /// `request`, `ledger`, `run`, `claim`, `submit`, `response`, `receipt`, `unknown`, `due`, `final`.
+    /// `request`, `ledger`, `run`, `claim`, `submit`, `response`, `receipt`, `unknown`, `due`, `final`, `webhook`.
     pub step: &'static str,
     /// The attempt it belongs to.
     pub attempt: Option<u8>,
@@ -141,11 +142,15 @@ impl Service {
             }
         };
         let (from, mut to) = (first_id_at(from), first_id_at(to).saturating_sub(1));
-        let mut found = Vec::new();
+        // A group is older than the call that sent it, which the audit log has.
+        let noted = self.shared.store.requests_noted(account_of(scope), id.to_owned(), (from, to)).await;
+        let mut found = noted.map_err(store_refusal)?;
         for _ in 0..LOOKS_MAX {
             let look = self.shared.store.requests_of(account_of(scope), id.to_owned(), (from, to)).await;
             let (rows, next) = look.map_err(store_refusal)?;
-            found.extend(rows);
+            found.extend(
+                rows.into_iter().filter(|row| found.iter().all(|known| known.id != row.id)).collect::<Vec<_>>(),
+            );
             match next {
                 Some(next) if found.len() < NAMED_MAX => to = next,
                 _ => return Ok((found, None)),
@@ -250,8 +255,50 @@ impl Service {
             let detail = vec![("status", row.status.as_str().to_owned()), ("code", code)];
             push(row.attempt.result.map(Timestamp::from_millis), "final", None, detail);
         }
+        steps.extend(refund(trace));
+        steps.extend(trace.deliveries.iter().map(webhook));
         // What has no time of its own stays where it was put; the order of one moment is that of the steps.
         steps.sort_by_key(|step: &Step| step.at.map_or(accepted.0, |at| at.0));
         steps
     }
+}
+
+/// What a message gave back, with the entry of the ledger that has it.
+fn refund(trace: &Trace) -> Option<Step> {
+    let refund = trace.refund.as_ref()?;
+    let of_message = format!("{} {}", refund.amount, refund.unit.as_str());
+    let (at, detail) = match &refund.entry {
+        Some(entry) => {
+            let amount = format!("{} {}", entry.amount, entry.unit.as_str());
+            let detail = vec![
+                ("entry", entry.seq.to_string()),
+                ("amount", amount),
+                ("cause", entry.cause.clone()),
+                ("ofMessage", of_message),
+            ];
+            (Some(Timestamp(entry.at)), detail)
+        }
+        None => (trace.found.row.attempt.result.map(Timestamp::from_millis), vec![("ofMessage", of_message)]),
+    };
+    Some(Step { at, step: "ledger", attempt: None, detail })
+}
+
+/// What an endpoint was told, with its last call.
+fn webhook(delivery: &DeliveryRow) -> Step {
+    let told = match delivery.positions.len() {
+        1 => delivery.kind.as_str().to_owned(),
+        several => format!("{several} events"),
+    };
+    let mut detail = vec![
+        ("webhook", delivery.webhook.to_string()),
+        ("delivery", delivery.id.to_string()),
+        ("told", told),
+        ("state", delivery.state.as_str().to_owned()),
+        ("calls", delivery.calls.to_string()),
+    ];
+    detail.extend(delivery.http.map(|status| ("http", status.to_string())));
+    detail.extend(delivery.reason.clone().map(|reason| ("reason", reason)));
+    detail.extend(delivery.due.map(|due| ("due", due.rfc3339())));
+    let at = delivery.at.unwrap_or_else(|| delivery.id.time());
+    Step { at: Some(at), step: "webhook", attempt: None, detail }
 }

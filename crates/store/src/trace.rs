@@ -1,13 +1,19 @@
 //! Everything that is kept about one message, for those who ask what happened to it and why.
 
-use bongsu_domain::id::id_day;
-use bongsu_domain::{AccountId, Channel, MessageId, RequestId, Unit};
+mod after;
 
-use crate::db::{Db, OptionalExtension};
+use bongsu_domain::id::id_day;
+use bongsu_domain::{AccountId, Channel, GroupId, MessageId, RequestId, Unit};
+
+use crate::db::{Db, OptionalExtension, params};
 use crate::error::Error;
 use crate::query::{self, Found};
 use crate::readers::Reader;
 use crate::rows::{self, Run};
+use crate::vault::Vault;
+use crate::webhooks::DeliveryRow;
+
+pub use after::Refund;
 
 /// Open claims that are looked through: more are never out.
 const CLAIMS_MAX: u32 = 2_000;
@@ -116,6 +122,11 @@ pub struct Trace {
     pub unknown: Vec<UnknownTry>,
     /// What its request was charged.
     pub ledger: Vec<LedgerRow>,
+    /// What it gave back.
+    pub refund: Option<Refund>,
+    /// Calls of webhooks that told of it: all that told of it alone, and of those that told of several the ones that came
+    /// soon after it.
+    pub deliveries: Vec<DeliveryRow>,
 }
 
 /// A message that was claimed before another of the same claim.
@@ -130,7 +141,12 @@ pub struct Earlier {
 }
 
 /// Everything about one message of an account (or of any).
-pub(crate) fn of_message(reader: &mut Reader, account: Option<AccountId>, id: i64) -> Result<Option<Trace>, Error> {
+pub(crate) fn of_message(
+    reader: &mut Reader,
+    vault: &Vault,
+    account: Option<AccountId>,
+    id: i64,
+) -> Result<Option<Trace>, Error> {
     let Some((row, run)) = reader.message(id)? else { return Ok(None) };
     if account.is_some_and(|a| a != row.account) {
         return Ok(None);
@@ -150,7 +166,12 @@ pub(crate) fn of_message(reader: &mut Reader, account: Option<AccountId>, id: i6
         None => Vec::new(),
     };
     let found = query::complete(reader, row, &run)?;
-    Ok(Some(Trace { found, run, notes: notes.unwrap_or_default(), request, claims, receipts, unknown, ledger }))
+    let moments = after::moments(&reader.live, &found, request.as_ref())?;
+    let told = after::told(reader, &found.row, &moments)?;
+    let refund = after::refund(&reader.live, &found.row, &told)?;
+    let deliveries = after::deliveries(&reader.live, vault, &found.row, &told)?;
+    let notes = notes.unwrap_or_default();
+    Ok(Some(Trace { found, run, notes, request, claims, receipts, unknown, ledger, refund, deliveries }))
 }
 
 /// The messages of a run from an id on and before another.
@@ -219,12 +240,45 @@ pub(crate) fn by_trace(
     Ok((found, (looked == LOOK_MAX).then_some(last - 1).filter(|next| *next >= from)))
 }
 
+/// Requests that calls of the audit log were about which came with an HTTP request: those that made, filled, sent or canceled
+/// them. Calls in a range of ids are looked through, the newest ones if there are many.
+pub(crate) fn by_note(
+    reader: &mut Reader,
+    account: Option<AccountId>,
+    trace: &str,
+    (from, to): (i64, i64),
+) -> Result<Vec<RequestRow>, Error> {
+    let scope = account.map_or(0, |a| a.0);
+    let targets: Vec<String> = reader
+        .live
+        .prepare_cached(
+            "SELECT DISTINCT target FROM (SELECT account, request_id, target FROM audit_log WHERE id BETWEEN ? AND ? \
+             ORDER BY id DESC LIMIT ?) AS newest WHERE request_id = ? AND (? = 0 OR account = ?)",
+        )?
+        .query_map(params![from, to, LOOK_MAX, trace, scope, scope], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut found = Vec::new();
+    for target in targets {
+        let id = match (target.parse::<GroupId>(), target.parse::<RequestId>(), target.parse::<MessageId>()) {
+            (Ok(group), ..) => group.0,
+            (_, Ok(batch), _) => batch.0,
+            (.., Ok(message)) => match reader.message(message.0)? {
+                Some((row, _)) if row.request != 0 => row.request,
+                _ => message.0,
+            },
+            _ => continue,
+        };
+        found.extend(request(&reader.live, account, id)?);
+    }
+    Ok(found)
+}
+
 fn ledger(live: &Db, account: AccountId, request: Option<&RequestRow>) -> Result<Vec<LedgerRow>, Error> {
     let Some(request) = request else { return Ok(Vec::new()) };
     let name = match request.kind {
         0 => MessageId(request.id).to_string(),
         1 => RequestId(request.id).to_string(),
-        _ => bongsu_domain::GroupId(request.id).to_string(),
+        _ => GroupId(request.id).to_string(),
     };
     let unit = request.unit;
     live.prepare_cached("SELECT seq, amount, cause, at FROM ledger WHERE account = ? AND unit = ? AND cause = ?")?

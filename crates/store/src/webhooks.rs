@@ -12,6 +12,7 @@ use bongsu_domain::{AccountId, Secret, Timestamp, WebhookId};
 pub use deliveries::{
     DeliveryRow, DeliveryState, clean, deliveries, deliveries_of_message, delivery, replay, replay_since,
 };
+pub(crate) use deliveries::{of_event, of_message};
 pub use line::{Called, Loaded, Standing, StoredDelivery, fill, form, load, settle};
 pub use owner::{Owned, look, oldest, release};
 

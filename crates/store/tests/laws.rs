@@ -54,5 +54,7 @@ mod schedules;
 mod search;
 #[path = "laws/search_files.rs"]
 mod search_files;
+#[path = "laws/traces.rs"]
+mod traces;
 #[path = "laws/webhooks.rs"]
 mod webhooks;

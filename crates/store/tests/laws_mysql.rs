@@ -60,6 +60,8 @@ mod schemas;
 mod search;
 #[path = "laws/steps.rs"]
 mod steps;
+#[path = "laws/traces.rs"]
+mod traces;
 #[path = "laws/trips.rs"]
 mod trips;
 #[path = "laws/webhooks.rs"]

@@ -191,3 +191,40 @@ async fn a_slow_endpoint_holds_up_nobody() {
     let page = world.call("", "GET", "/metrics", Value::Null).await.text;
     assert!(page.contains("bongsu_webhook_calls_total{outcome=\"delivered\"}"), "{page}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_shows_what_was_given_back_and_who_was_told() {
+    let house = House::new().await;
+    let webhooks = [house.webhook(json!({})).await, house.webhook(json!({ "batch": 10 })).await];
+    let later = house.clock.now().plus(Duration::from_secs(3_600)).rfc3339();
+    let mut ids = Vec::new();
+    for n in 0..2 {
+        ids.push(house.world.submit(json!({ "to": recipient(n), "text": "봉수", "sendAt": later })).await);
+    }
+    house.pass(Duration::from_secs(60));
+    for id in &ids {
+        house.call("POST", &format!("/v1/messages/{id}/cancel"), json!(null)).await.good(200);
+    }
+    house.wait_told(&ids).await;
+    house.pass(Duration::from_secs(1));
+    for mut endpoint in house.reports.endpoints().await.expect("a store that answers") {
+        settle(&mut endpoint).await;
+    }
+    for id in &ids {
+        let trace = house.world.get(&format!("/v1/messages/{id}/trace")).await;
+        let steps = trace["steps"].as_array().expect("steps");
+        let amounts: Vec<&str> =
+            steps.iter().filter(|step| step["step"] == "ledger").map(|step| text(&step["detail"]["amount"])).collect();
+        assert_eq!(amounts, ["-1 point:sms", "1 point:sms"], "{trace:#}");
+        let told: Vec<&Value> =
+            steps.iter().filter(|step| step["step"] == "webhook").map(|step| &step["detail"]).collect();
+        assert_eq!(told.len(), 2, "{trace:#}");
+        for webhook in &webhooks {
+            let one = told.iter().find(|detail| detail["webhook"] == webhook["id"]).expect("a call of each webhook");
+            assert_eq!((text(&one["state"]), text(&one["http"])), ("delivered", "204"));
+        }
+        assert!(told.iter().any(|detail| text(&detail["told"]) == "2 events"), "{trace:#}");
+        let times: Vec<&str> = steps.iter().filter_map(|step| step["at"].as_str()).collect();
+        assert!(times.is_sorted(), "{trace:#}");
+    }
+}

@@ -211,7 +211,7 @@ pub async fn approve_group(call: Call) -> Result<Reply, Problem> {
 }
 
 async fn step(call: &Call, how: GroupSend) -> Result<Reply, Problem> {
-    let group = call.app.service.send_group(call.sending()?, call.id::<GroupId>()?, how).await?;
+    let group = call.service().send_group(call.sending()?, call.id::<GroupId>()?, how).await?;
     Ok(Reply::json(202, &view::Group::new(&group)))
 }
 

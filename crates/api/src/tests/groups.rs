@@ -478,3 +478,29 @@ async fn few_streams_of_an_account_stay_open() {
     open_ones.pop();
     assert_eq!(open(&world, &path, &key).await.0, 200);
 }
+
+#[tokio::test]
+async fn a_group_is_traced_by_the_calls_that_filled_and_sent_it() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let (_, neighbour) = world.sending_account("b").await;
+    let id = world.group(&key, json!({"defaults": {"from": FROM, "text": "공지"}})).await;
+    let call = async |what: &str, request: &str, body: &str| {
+        let request = Request::post(format!("/v1/groups/{id}/{what}"))
+            .header("authorization", format!("Bearer {key}"))
+            .header("content-type", "text/csv")
+            .header("x-request-id", request)
+            .body(Body::from(body.to_owned()));
+        world.send(request.expect("a request")).await
+    };
+    call("rows", "shop-up", "to\n01020000001\n01020000002\n").await.good(200);
+    call("send", "shop-go", "").await.good(202);
+    for request in ["shop-up", "shop-go"] {
+        let found = world.read(&format!("/v1/traces/{request}"), &key).await;
+        let requests = found["requests"].as_array().expect("requests");
+        assert_eq!(requests.len(), 1, "{found}");
+        assert_eq!((&requests[0]["id"], &requests[0]["requestId"]), (&json!(id), &json!("shop-go")));
+        let path = format!("/v1/traces/{request}");
+        assert_eq!(world.call("GET", &path, &neighbour, Value::Null).await.refusal(), (404, "UM1011"));
+    }
+}

@@ -157,7 +157,8 @@ impl Service {
         let key = key.map_or(0, |KeyId(key)| key);
         let row = self.group_row(Scope::Account(account), id).await?;
         self.group_terms(&row, sending)?;
-        let ask = SendGroup { group: id.0, account, key, send_at: None, approves: how == GroupSend::Approve };
+        let approves = how == GroupSend::Approve;
+        let ask = SendGroup { group: id.0, account, key, send_at: None, approves, trace: self.trace.clone() };
         let done = match how {
             GroupSend::At(at) => {
                 let at = self.check_time(at)?;

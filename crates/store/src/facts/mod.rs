@@ -24,7 +24,7 @@ pub(crate) use keep::{FORGOTTEN_AT_ONCE, forget_events, forget_progress, keep_co
 pub(crate) use news::{Moved, News};
 #[cfg(feature = "mysql")]
 pub(crate) use read::{NUMBERED_AT_ONCE, number};
-pub(crate) use read::{page, progress, shown_number};
+pub(crate) use read::{Told, of_message, page, progress, shown_number};
 pub use sets::Tags;
 pub(crate) use sets::{SETS_AT_ONCE, Sets, intern};
 pub use stats::{Cell, StatsQuery};

@@ -1,12 +1,12 @@
 //! Reading facts: events by position, progress of a request; and the numberer of a database.
 
 use bongsu_domain::id::id_day;
-use bongsu_domain::{AccountId, Day, Status};
+use bongsu_domain::{AccountId, Day, Status, Timestamp};
 
 use super::SLICE_MAX;
 use super::blob;
-use super::board::Where;
-use super::event::EventPage;
+use super::board::{Where, number_at};
+use super::event::{Event, EventPage};
 use crate::db::{Db, OptionalExtension};
 use crate::error::Error;
 use crate::readers::Reader;
@@ -76,6 +76,55 @@ pub(crate) fn page(
     }
     page.next = end;
     Ok(page)
+}
+
+/// An event of a message, and when its commit was (ms since the Unix epoch).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) event: Event,
+    pub(crate) commit_ms: i64,
+}
+
+/// Pages of slices that are looked through after each moment for the events of one message.
+const PAGES_OF_MOMENT: u32 = 4;
+
+/// Events of a message in a file, as far as they were written soon after one of the moments (ms, ascending). Numbers of
+/// slices may lie so far before the moment of their commit.
+pub(crate) fn of_message(
+    db: &Db,
+    account: AccountId,
+    message: i64,
+    moments: &[i64],
+    margin_ms: i64,
+) -> Result<Vec<Told>, Error> {
+    let mut told: Vec<Told> = Vec::new();
+    let mut next = 0;
+    for moment in moments {
+        if told.iter().any(|told| told.event.at.millis() == *moment) {
+            continue;
+        }
+        let mut from = next.max(number_at(Timestamp::from_millis(moment - margin_ms)));
+        for _ in 0..PAGES_OF_MOMENT {
+            let found = slices(db, Some(account), from, i64::MAX)?;
+            let is_last = found.len() < SLICES_AT_ONCE as usize;
+            let before = told.len();
+            for slice in found {
+                let commit_ms = slice.at;
+                blob::read((slice.no, slice.account, slice.at), &slice.events, i64::MIN, &mut |event| {
+                    if event.message == message {
+                        told.push(Told { event, commit_ms });
+                    }
+                    true
+                })?;
+                from = slice.no + 1;
+            }
+            next = from;
+            if is_last || told[before..].iter().any(|told| told.event.at.millis() >= *moment) {
+                break;
+            }
+        }
+    }
+    Ok(told)
 }
 
 /// The next slices of several files in one order, complete up to the number that is answered as well.
@@ -155,7 +204,7 @@ pub(crate) fn shown_number(live: &Db) -> Result<i64, Error> {
 /// The last number is a locked row, so that numbers come to be seen in their order even where two numberers are at work.
 /// What happened to one message was written one after the other, by then in this order.
 #[cfg(feature = "mysql")]
-pub(crate) fn number(reader: &mut Reader, now: bongsu_domain::Timestamp, limit: u32) -> Result<usize, Error> {
+pub(crate) fn number(reader: &mut Reader, now: Timestamp, limit: u32) -> Result<usize, Error> {
     let db = &reader.live;
     let Some(connection) = db.my() else { return Ok(0) };
     // A look without a transaction: most of the time there is nothing.
@@ -173,7 +222,7 @@ pub(crate) fn number(reader: &mut Reader, now: bongsu_domain::Timestamp, limit: 
 }
 
 #[cfg(feature = "mysql")]
-fn number_within(db: &Db, now: bongsu_domain::Timestamp, limit: u32) -> Result<usize, Error> {
+fn number_within(db: &Db, now: Timestamp, limit: u32) -> Result<usize, Error> {
     use super::board::number_after;
     use crate::db::dialect::Kind::Int;
     use crate::db::dialect::Many;

@@ -1,5 +1,7 @@
 //! Making a group, and sending it: one small transaction writes its request and its charge.
 
+use std::sync::Arc;
+
 use bongsu_domain::{AccountId, GroupId, Unit};
 
 use super::{GroupRow, KIND, Phase, STAGING_MAX, State, must};
@@ -71,7 +73,7 @@ pub(crate) fn create(
 }
 
 /// Sending a group.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SendGroup {
     /// The group.
     pub group: i64,
@@ -83,6 +85,8 @@ pub struct SendGroup {
     pub send_at: Option<i64>,
     /// Whether this is the approval.
     pub approves: bool,
+    /// Id of the HTTP request.
+    pub trace: Option<Arc<str>>,
 }
 
 /// Why a group is not sent. Nothing was changed.
@@ -130,7 +134,7 @@ pub(crate) fn send(tx: &mut Tx<'_>, ask: &SendGroup) -> Result<Result<GroupRow, 
     if wallet::balance(tx.live, row.account, unit)? < row.amount {
         return Ok(Err(SendRefused::NoBalance));
     }
-    promise(tx, &row, unit, ask.key)?;
+    promise(tx, &row, unit, ask)?;
     let (sent_by, approved_by) = if ask.approves { (row.sent_by, ask.key) } else { (ask.key, 0) };
     let state = if send_at > now { State::Scheduled } else { State::Sending };
     tx.live
@@ -144,7 +148,7 @@ pub(crate) fn send(tx: &mut Tx<'_>, ask: &SendGroup) -> Result<Result<GroupRow, 
 }
 
 /// The request row: from here on the messages exist.
-fn promise(tx: &mut Tx<'_>, row: &GroupRow, unit: Unit, key: i64) -> Result<(), Error> {
+fn promise(tx: &mut Tx<'_>, row: &GroupRow, unit: Unit, ask: &SendGroup) -> Result<(), Error> {
     let request = Request {
         id: row.id,
         account: row.account,
@@ -155,8 +159,8 @@ fn promise(tx: &mut Tx<'_>, row: &GroupRow, unit: Unit, key: i64) -> Result<(), 
         amount: row.amount,
         first: row.first,
         last: row.last,
-        key,
-        trace: None,
+        key: ask.key,
+        trace: ask.trace.as_deref(),
     };
     accept::insert_request(tx.live, &request)
 }
@@ -184,7 +188,7 @@ pub(crate) fn schedule(tx: &mut Tx<'_>, ask: &SendGroup, at: i64) -> Result<Resu
             tx.live.execute(sql, (at, ask.key, now, row.id))?;
             must(tx.live, Some(ask.account), ask.group).map(Ok)
         }
-        State::Staging => send(tx, &SendGroup { send_at: Some(at), approves: false, ..*ask }),
+        State::Staging => send(tx, &SendGroup { send_at: Some(at), approves: false, ..ask.clone() }),
         state => Ok(Err(SendRefused::State(state))),
     }
 }

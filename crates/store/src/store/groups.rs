@@ -99,8 +99,9 @@ impl Store {
     /// # Errors
     /// `NotFound`; as for [`Store::write`].
     pub async fn send_group(&self, ask: SendGroup) -> Result<Result<GroupRow, SendRefused>, Error> {
+        let account = ask.account;
         let done = self.write_as(false, move |tx| groups::send(tx, &ask)).await;
-        self.wrote(ask.account);
+        self.wrote(account);
         done
     }
 
@@ -109,8 +110,9 @@ impl Store {
     /// # Errors
     /// `NotFound`; as for [`Store::write`].
     pub async fn schedule_group(&self, ask: SendGroup, at_ms: i64) -> Result<Result<GroupRow, SendRefused>, Error> {
+        let account = ask.account;
         let done = self.write_as(false, move |tx| groups::schedule(tx, &ask, at_ms)).await;
-        self.wrote(ask.account);
+        self.wrote(account);
         done
     }
 

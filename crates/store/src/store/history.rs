@@ -85,7 +85,8 @@ impl Store {
     /// # Errors
     /// As for [`Store::read`].
     pub async fn trace(&self, account: Option<AccountId>, id: i64) -> Result<Option<trace::Trace>, Error> {
-        self.read(move |reader| trace::of_message(reader, account, id)).await
+        let vault = self.vault().clone();
+        self.read(move |reader| trace::of_message(reader, &vault, account, id)).await
     }
 
     /// The messages of a run from an id on and before another, as their first attempt left them.
@@ -116,6 +117,19 @@ impl Store {
         range: (i64, i64),
     ) -> Result<(Vec<trace::RequestRow>, Option<i64>), Error> {
         self.read(move |reader| trace::by_trace(&reader.live, account, &trace, range)).await
+    }
+
+    /// Requests that calls of the audit log were about which came with an HTTP request, in a range of ids of the log.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn requests_noted(
+        &self,
+        account: Option<AccountId>,
+        trace: String,
+        range: (i64, i64),
+    ) -> Result<Vec<trace::RequestRow>, Error> {
+        self.read(move |reader| trace::by_note(reader, account, &trace, range)).await
     }
 
     /// A page of messages.

@@ -13,6 +13,8 @@ use crate::{PAGE_MAX, Store};
 
 /// Rows that one step of cleaning removes.
 const CLEAN_MAX: usize = 1_000;
+/// Deliveries of an endpoint that are looked through for an event.
+const EARLY_MAX: u32 = 500;
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,20 +143,57 @@ pub async fn deliveries_of_message(
     message: MessageId,
 ) -> Result<Vec<DeliveryRow>, Error> {
     let vault = store.vault().clone();
-    store
-        .read(move |reader| {
-            let sql = format!(
-                "{SELECT} WHERE message = ? AND webhook IN (SELECT id FROM webhooks WHERE account = ?) ORDER BY id LIMIT ?"
-            );
-            let mut statement = reader.live.prepare_cached(&sql)?;
-            let mut rows = statement.query((message.0, account.0, PAGE_MAX))?;
-            let mut all = Vec::new();
-            while let Some(row) = rows.next()? {
-                all.push(from_row(&row, &vault)?);
+    store.read(move |reader| of_message(&reader.live, &vault, account, message.0)).await
+}
+
+/// The same on a connection.
+pub(crate) fn of_message(
+    live: &Db,
+    vault: &Vault,
+    account: AccountId,
+    message: i64,
+) -> Result<Vec<DeliveryRow>, Error> {
+    let sql = format!(
+        "{SELECT} WHERE message = ? AND webhook IN (SELECT id FROM webhooks WHERE account = ?) ORDER BY id LIMIT ?"
+    );
+    let mut statement = live.prepare_cached(&sql)?;
+    let mut rows = statement.query((message, account.0, PAGE_MAX))?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(from_row(&row, vault)?);
+    }
+    Ok(all)
+}
+
+/// Deliveries that told of an event together with those of other messages, among the first that each endpoint of the account
+/// got after an id.
+pub(crate) fn of_event(
+    live: &Db,
+    vault: &Vault,
+    account: AccountId,
+    position: i64,
+    from: i64,
+) -> Result<Vec<DeliveryRow>, Error> {
+    let endpoints: Vec<i64> = live
+        .prepare_cached("SELECT id FROM webhooks WHERE account = ? ORDER BY id")?
+        .query_map([account.0], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let sql = format!(
+        "{SELECT} WHERE webhook = ? AND id IN (SELECT id FROM (SELECT id FROM webhook_deliveries WHERE webhook = ? AND id >= ? \
+         ORDER BY id LIMIT ?) AS early) AND message = 0 AND position <= ?"
+    );
+    let mut statement = live.prepare_cached(&sql)?;
+    let mut all = Vec::new();
+    for endpoint in endpoints {
+        let mut rows = statement.query((endpoint, endpoint, from, EARLY_MAX, position))?;
+        while let Some(row) = rows.next()? {
+            let delivery = from_row(&row, vault)?;
+            if delivery.positions.contains(&position) {
+                all.push(delivery);
             }
-            Ok(all)
-        })
-        .await
+        }
+    }
+    Ok(all)
 }
 
 /// One delivery.

@@ -173,7 +173,7 @@ async fn the_life_of_a_group_that_waited_is_counted_anew_once_although_its_day_c
         let group = crate::groups::group(&house, account, false).await;
         let short = bongsu_store::accept::NewMessage { expires_ms: 60_000, ..sms(1) };
         crate::groups::add(&house, crate::groups::good(group, account, 1, vec![short, sms(1)])).await.unwrap();
-        let ask = SendGroup { group, account, key: 1, send_at: None, approves: false };
+        let ask = SendGroup { group, account, key: 1, send_at: None, approves: false, trace: None };
         house.store.schedule_group(ask, house.now() + 20_000).await.unwrap().unwrap();
         crate::groups::step(&house, group, Step::Move).await;
         house.pass(20_000);

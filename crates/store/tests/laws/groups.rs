@@ -36,7 +36,7 @@ pub async fn add(house: &House, chunk: Chunk) -> Result<ChunkDone, ChunkRefused>
 }
 
 /// Slices of one row each, so that few rows take many steps.
-async fn fill(house: &House, group: i64, account: AccountId, rows: u32) {
+pub async fn fill(house: &House, group: i64, account: AccountId, rows: u32) {
     for row in 1..=rows {
         add(house, good(group, account, row, vec![sms(1)])).await.unwrap();
     }
@@ -47,7 +47,11 @@ async fn row(house: &House, group: i64) -> GroupRow {
 }
 
 async fn send(house: &House, group: i64, account: AccountId, key: i64) -> Result<GroupRow, SendRefused> {
-    house.store.send_group(SendGroup { group, account, key, send_at: None, approves: false }).await.unwrap()
+    house
+        .store
+        .send_group(SendGroup { group, account, key, send_at: None, approves: false, trace: None })
+        .await
+        .unwrap()
 }
 
 pub async fn step(house: &House, group: i64, step: Step) -> bool {
@@ -118,7 +122,7 @@ async fn a_group_is_sent_once_and_charged_once() {
     let id = group(&house, account, false).await;
     fill(&house, id, account, 3).await;
     let asks = (0..4).map(|_| {
-        let ask = SendGroup { group: id, account, key: 1, send_at: None, approves: false };
+        let ask = SendGroup { group: id, account, key: 1, send_at: None, approves: false, trace: None };
         Box::pin(house.store.send_group(ask)) as Sent<'_>
     });
     for sent in crate::house::together(&house.store, asks).await {
@@ -349,7 +353,7 @@ async fn a_message_of_a_group_that_waits_to_be_moved_is_moved_and_canceled_alone
     add(&house, good(id, account, 1, vec![sms(1); 3])).await.unwrap();
     add(&house, good(id, account, 4, vec![sms(1)])).await.unwrap();
     let at = house.now() + 3_600_000;
-    let ask = SendGroup { group: id, account, key: 1, send_at: None, approves: false };
+    let ask = SendGroup { group: id, account, key: 1, send_at: None, approves: false, trace: None };
     let first = row(&house, id).await.first;
     let later = Timestamp::from_millis(at + 60_000);
     let reschedule = async |account, id| {
@@ -457,7 +461,7 @@ async fn another_key_approves_a_group() {
     let account = house.account(10).await;
     let id = group(&house, account, true).await;
     fill(&house, id, account, 2).await;
-    let approve = |key| SendGroup { group: id, account, key, send_at: None, approves: true };
+    let approve = |key| SendGroup { group: id, account, key, send_at: None, approves: true, trace: None };
     let early = house.store.send_group(approve(2)).await.unwrap();
     assert_eq!(early, Err(SendRefused::State(State::Staging)));
     assert_eq!(send(&house, id, account, 1).await.unwrap().state, State::WaitingApproval);
@@ -499,14 +503,14 @@ async fn a_scheduled_group_waits_can_be_moved_and_can_be_canceled() {
     let id = group(&house, account, false).await;
     fill(&house, id, account, 3).await;
     let at = house.now() + 3_600_000;
-    let ask = SendGroup { group: id, account, key: 1, send_at: None, approves: false };
-    let scheduled = house.store.schedule_group(ask, at).await.unwrap().unwrap();
+    let ask = SendGroup { group: id, account, key: 1, send_at: None, approves: false, trace: None };
+    let scheduled = house.store.schedule_group(ask.clone(), at).await.unwrap().unwrap();
     assert_eq!((scheduled.state, scheduled.send_at), (State::Scheduled, at));
     assert_eq!(house.balance(account).await, 7, "it is charged when it is accepted");
     all_steps(&house).await;
     assert_eq!(runs(&house, account).await, []);
     assert_eq!(of_group(&house, account, id).await.len(), 3);
-    house.store.schedule_group(ask, at + 60_000).await.unwrap().unwrap();
+    house.store.schedule_group(ask.clone(), at + 60_000).await.unwrap().unwrap();
     house.pass(3_600_000);
     let release = || house.store.release_due(house.clock.now(), Hours::default());
     assert_eq!(release().await.unwrap(), 0);
@@ -542,8 +546,8 @@ async fn a_group_is_made_once_by_its_key_and_seen_by_its_owner_only() {
     assert!(house.store.stage_rows(good(id, other, 1, vec![sms(1)])).await.is_err());
     assert!(house.store.begin_upload(other, id, 1).await.is_err());
     assert!(house.store.cancel_group(other, id).await.is_err());
-    let ask = SendGroup { group: id, account: other, key: 1, send_at: None, approves: false };
-    assert!(house.store.send_group(ask).await.is_err());
+    let ask = SendGroup { group: id, account: other, key: 1, send_at: None, approves: false, trace: None };
+    assert!(house.store.send_group(ask.clone()).await.is_err());
     assert!(house.store.schedule_group(ask, i64::MAX).await.is_err());
     assert_eq!(house.store.groups(Some(other), i64::MAX, 10).await.unwrap(), []);
     assert_eq!(house.store.groups(Some(account), i64::MAX, 10).await.unwrap().len(), 1);

@@ -38,7 +38,8 @@ pub async fn events(house: &House, account: AccountId, count: usize, after: i64)
     house.store.events(Some(account), after, 100).await.unwrap().events
 }
 
-async fn number(store: &Store) {
+/// Gives what happened its places in the log.
+pub async fn number(store: &Store) {
     #[cfg(feature = "mysql")]
     if store.is_shared() {
         while store.number_events().await.unwrap() > 0 {}
