@@ -147,7 +147,7 @@ const LIST: &[&str] = &[
     "cursor",
 ];
 
-const AUDIT_LOG: &[&str] = &["account", "key", "operation", "since", "until", "limit", "cursor"];
+const AUDIT_LOG: &[&str] = &["account", "key", "kind", "operation", "since", "until", "limit", "cursor"];
 
 macro_rules! route {
     ($method:ident $path:literal $module:ident::$id:ident, $access:expr, $query:expr, $takes:expr,

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bongsu_domain::id::{first_id_at, id_millis};
-use bongsu_domain::{AccountId, Code, KeyId, Timestamp};
+use bongsu_domain::{AccountId, Code, KeyId, MessageId, RequestId, Timestamp};
 
-use crate::db::{Db, Row, params};
+use crate::db::{Db, OptionalExtension, Row, params};
 use crate::error::Error;
 use crate::tx::Tx;
 use crate::{PAGE_MAX, Store};
@@ -19,6 +19,10 @@ use crate::{PAGE_MAX, Store};
 const CLEAN_MAX: u32 = 500;
 /// The longest target and request id that are kept, in bytes.
 const TEXT_MAX: usize = 80;
+/// Requests that one page looks at.
+const SENDS_LOOK: u32 = 50_000;
+/// The operations that requests tell of, by the kind of a request.
+const SENDS: [&str; 2] = ["send_message", "send_batch"];
 
 /// Who does what, as it is known before it is done.
 #[derive(Debug, Clone)]
@@ -101,6 +105,36 @@ pub struct AuditFilter {
     pub after: Option<i64>,
     /// Rows.
     pub limit: u32,
+    /// Of which kinds.
+    pub kinds: Kinds,
+}
+
+/// What stands in the log, and what the requests tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kinds {
+    /// Calls that have a row of their own.
+    #[default]
+    Changes,
+    /// Calls that messages came with, as their requests tell of them.
+    Sends,
+    /// Both.
+    All,
+}
+
+impl Kinds {
+    /// Those of one operation: what the requests tell of is asked of them.
+    pub fn of(operation: &str) -> Self {
+        if SENDS.contains(&operation) { Self::Sends } else { Self::Changes }
+    }
+}
+
+/// A page of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditPage {
+    /// The rows, newest first.
+    pub rows: Vec<AuditRow>,
+    /// Give it back as `after` to go on; none at the end.
+    pub next: Option<i64>,
 }
 
 /// A note on its way, and the row that it became.
@@ -136,6 +170,7 @@ pub async fn during<T>(
     work: impl Future<Output = T>,
     judge: impl FnOnce(&T) -> Outcome,
 ) -> T {
+    let (operation, target) = (note.operation, note.target.clone());
     let noting = Arc::new(Noting { note, row: AtomicI64::new(0) });
     let done = NOTING.scope(noting.clone(), work).await;
     let outcome = judge(&done);
@@ -149,7 +184,7 @@ pub async fn during<T>(
         Ok(())
     });
     if let Err(error) = written.await {
-        tracing::warn!(%error, "how a call ended could not be written to the audit log");
+        tracing::warn!(%error, operation, target, "how a call ended could not be written to the audit log");
     }
     done
 }
@@ -188,38 +223,115 @@ fn cut(text: &str) -> &str {
     &text[..end]
 }
 
-/// Rows, newest first.
+/// A page of rows, newest first.
+///
+/// Sends have their rows among the requests, where no index knows accounts and keys: one page looks at so many of them, and
+/// goes on from there with the next one.
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn list(store: &Store, filter: AuditFilter) -> Result<Vec<AuditRow>, Error> {
+pub async fn list(store: &Store, filter: AuditFilter) -> Result<AuditPage, Error> {
+    store.read(move |reader| page(&reader.live, &filter)).await
+}
+
+fn page(live: &Db, filter: &AuditFilter) -> Result<AuditPage, Error> {
     let from = filter.since.map_or(0, first_id_at);
     let until = filter.until.map_or(i64::MAX, first_id_at);
-    let before = filter.after.unwrap_or(i64::MAX).min(until);
-    store
-        .read(move |reader| {
-            let mut sql = "SELECT id, account, api_key, role, ip, request_id, operation, target, status, code \
-                           FROM audit_log WHERE id >= ? AND id < ?"
-                .to_owned();
-            let mut binds: Vec<crate::db::Value<'_>> = vec![crate::db::int(from), crate::db::int(before)];
-            if let Some(account) = filter.account {
-                sql.push_str(" AND account = ?");
-                binds.push(crate::db::int(account.0));
-            }
-            if let Some(key) = filter.key {
-                sql.push_str(" AND api_key = ?");
-                binds.push(crate::db::int(key.0));
-            }
-            if let Some(operation) = &filter.operation {
-                sql.push_str(" AND operation = ?");
-                binds.push(crate::db::Value::Text(operation));
-            }
-            sql.push_str(" ORDER BY id DESC LIMIT ?");
-            binds.push(crate::db::int(filter.limit.min(PAGE_MAX)));
-            let mut statement = reader.live.prepare_cached(&sql)?;
-            statement.query_map(&binds[..], from_row)?.collect()
-        })
-        .await
+    let range = (from, filter.after.unwrap_or(i64::MAX).min(until));
+    let limit = filter.limit.min(PAGE_MAX) as usize;
+    let (mut rows, mut looked_to) = (Vec::new(), None);
+    if filter.kinds != Kinds::Changes {
+        (rows, looked_to) = sends(live, filter, range)?;
+    }
+    if filter.kinds != Kinds::Sends {
+        let noted = changes(live, filter, (range.0.max(looked_to.unwrap_or(0)), range.1))?;
+        rows.extend(noted);
+        rows.sort_by_key(|row| std::cmp::Reverse(row.id));
+        rows.truncate(limit);
+    }
+    let next = if rows.len() == limit { rows.last().map(|row| row.id) } else { looked_to };
+    Ok(AuditPage { rows, next })
+}
+
+fn changes(live: &Db, filter: &AuditFilter, (from, before): (i64, i64)) -> Result<Vec<AuditRow>, Error> {
+    let mut sql = "SELECT id, account, api_key, role, ip, request_id, operation, target, status, code \
+                   FROM audit_log WHERE id >= ? AND id < ?"
+        .to_owned();
+    let mut binds: Vec<crate::db::Value<'_>> = vec![crate::db::int(from), crate::db::int(before)];
+    if let Some(account) = filter.account {
+        sql.push_str(" AND account = ?");
+        binds.push(crate::db::int(account.0));
+    }
+    if let Some(key) = filter.key {
+        sql.push_str(" AND api_key = ?");
+        binds.push(crate::db::int(key.0));
+    }
+    if let Some(operation) = &filter.operation {
+        sql.push_str(" AND operation = ?");
+        binds.push(crate::db::Value::Text(operation));
+    }
+    sql.push_str(" ORDER BY id DESC LIMIT ?");
+    binds.push(crate::db::int(filter.limit.min(PAGE_MAX)));
+    let mut statement = live.prepare_cached(&sql)?;
+    statement.query_map(&binds[..], from_row)?.collect()
+}
+
+/// Requests as rows, and the lowest id that was looked at when there may be more below it.
+fn sends(live: &Db, filter: &AuditFilter, (from, before): (i64, i64)) -> Result<(Vec<AuditRow>, Option<i64>), Error> {
+    // Those of groups stand in the log itself.
+    let kind = match filter.operation.as_deref() {
+        None => -1,
+        Some(operation) => match SENDS.iter().position(|known| *known == operation) {
+            Some(kind) => kind as i64,
+            None => return Ok((Vec::new(), None)),
+        },
+    };
+    let lowest: Option<i64> = live
+        .prepare_cached("SELECT id FROM requests WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?")?
+        .query_row((from, before, SENDS_LOOK - 1), |row| row.get(0))
+        .optional()?;
+    let (account, key) = (filter.account.map_or(0, |account| account.0), filter.key.map_or(0, |key| key.0));
+    let rows: Vec<AuditRow> = live
+        .prepare_cached(
+            "SELECT id, account, kind, api_key, trace FROM requests WHERE id >= ? AND id < ? AND kind < 2 AND api_key <> 0 \
+             AND (? = 0 OR account = ?) AND (? = 0 OR api_key = ?) AND (? < 0 OR kind = ?) ORDER BY id DESC LIMIT ?",
+        )?
+        .query_map(
+            params![
+                from.max(lowest.unwrap_or(0)),
+                before,
+                account,
+                account,
+                key,
+                key,
+                kind,
+                kind,
+                filter.limit.min(PAGE_MAX)
+            ],
+            from_request,
+        )?
+        .collect::<Result<_, _>>()?;
+    // Below a full page there is more in any case, and nothing below it was looked at.
+    let is_full = rows.len() == filter.limit.min(PAGE_MAX) as usize;
+    let looked_to = if is_full { rows.last().map(|row| row.id) } else { lowest };
+    Ok((rows, looked_to))
+}
+
+fn from_request(row: &Row<'_>) -> Result<AuditRow, Error> {
+    let (id, kind): (i64, u8) = (row.get(0)?, row.get(2)?);
+    let is_batch = kind == 1;
+    Ok(AuditRow {
+        id,
+        account: Some(AccountId(row.get(1)?)),
+        key: KeyId(row.get(3)?),
+        role: String::new(),
+        ip: String::new(),
+        request_id: row.get::<Option<String>>(4)?.unwrap_or_default(),
+        operation: SENDS[usize::from(is_batch)].to_owned(),
+        target: if is_batch { RequestId(id).to_string() } else { MessageId(id).to_string() },
+        status: 202,
+        code: None,
+    })
 }
 
 fn from_row(row: &Row<'_>) -> Result<AuditRow, Error> {

@@ -51,6 +51,10 @@ pub fn query(name: &str) -> (Value, &'static str) {
         "return" => (json!({"enum": ["errors"]}), "Answer only with the rows that failed"),
         "key" => (text(), "With this API key"),
         "operation" => (text(), "Of this operation, an operationId of this document"),
+        "kind" => (
+            json!({"enum": ["changes", "sends", "all"], "default": "changes"}),
+            "Calls with a row of their own, sends of messages and batches as their requests tell of them, or both",
+        ),
         "after" => {
             (text(), "Events after this one: an event's `id`, or the last `nextCursor`; without it from the oldest on")
         }

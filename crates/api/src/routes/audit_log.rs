@@ -1,7 +1,7 @@
 //! `/v1/audit-log`: who changed what.
 
 use bongsu_domain::KeyId;
-use bongsu_store::audit_log::{self, AuditFilter};
+use bongsu_store::audit_log::{self, AuditFilter, Kinds};
 
 use crate::call::Call;
 use crate::problem::Problem;
@@ -16,9 +16,16 @@ pub async fn list_audit_log(mut call: Call) -> Result<Reply, Problem> {
     let (limit, after) =
         (call.query.limit(), call.query.parsed("cursor", "a nextCursor of this list", view::parse_number));
     let operation = call.query.text("operation").map(str::to_owned);
+    let kinds = call.query.parsed("kind", "changes, sends or all", |text| match text {
+        "changes" => Some(Kinds::Changes),
+        "sends" => Some(Kinds::Sends),
+        "all" => Some(Kinds::All),
+        _ => None,
+    });
     call.query.close()?;
-    let filter = AuditFilter { account, key, operation, since, until, after, limit };
-    let rows = audit_log::list(call.app.service.store(), filter).await?;
-    let next = view::next_cursor(&rows, limit, |row| view::number(row.id));
-    Ok(Reply::json(200, &view::Page { items: rows.iter().map(view::Audited::new).collect(), next_cursor: next }))
+    let kinds = kinds.unwrap_or_else(|| operation.as_deref().map_or(Kinds::Changes, Kinds::of));
+    let filter = AuditFilter { account, key, operation, since, until, after, limit, kinds };
+    let page = audit_log::list(call.app.service.store(), filter).await?;
+    let next_cursor = page.next.map(view::number);
+    Ok(Reply::json(200, &view::Page { items: page.rows.iter().map(view::Audited::new).collect(), next_cursor }))
 }

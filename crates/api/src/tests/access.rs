@@ -377,3 +377,45 @@ async fn every_change_is_in_the_audit_log_and_no_secret_is() {
     let by_key = world.call("GET", &by_key, &owner, Value::Null).await.good(200);
     assert_eq!(by_key["items"].as_array().map(Vec::len), Some(1));
 }
+
+#[tokio::test]
+async fn the_audit_log_tells_of_sends_beside_the_changes() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let (_, neighbour) = world.sending_account("b").await;
+    let call = async |method: &str, path: &str, body: Value| world.call(method, path, &key, body).await;
+    let message = json!({"to": "01012345678", "from": "021234567", "text": "비밀"});
+    let later = world.clock.now().plus(Duration::from_secs(3_600)).rfc3339();
+    let mut scheduled = message.clone();
+    scheduled["sendAt"] = later.as_str().into();
+    let one = text(&call("POST", "/v1/messages", message.clone()).await.good(202)["id"]);
+    let two = text(&call("POST", "/v1/messages", scheduled).await.good(202)["id"]);
+    let many = text(&call("POST", "/v1/messages/batch", json!({"messages": [message]})).await.good(202)["batchId"]);
+    world.clock.advance(Duration::from_secs(1));
+    call("POST", &format!("/v1/messages/{two}/cancel"), Value::Null).await.good(200);
+    let group = text(&call("POST", "/v1/groups", json!({"defaults": {"from": "021234567"}})).await.good(201)["id"]);
+    call("POST", &format!("/v1/groups/{group}/cancel"), Value::Null).await.good(200);
+
+    let list = async |query: &str, key: &str| {
+        let log = world.call("GET", &format!("/v1/audit-log{query}"), key, Value::Null).await.good(200);
+        assert!(!log.to_string().contains("비밀") && !log.to_string().contains("01012345678"), "{log}");
+        let rows = log["items"].as_array().expect("rows").clone();
+        rows.iter()
+            .map(|row| (text(&row["operation"]), row["target"].as_str().unwrap_or("-").to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let row = |operation: &str, target: &str| (operation.to_owned(), target.to_owned());
+    let sends = [row("send_batch", &many), row("send_message", &two), row("send_message", &one)];
+    assert_eq!(list("?kind=sends", &key).await, sends);
+    let all = list("?kind=all", &key).await;
+    let changes = [row("cancel_group", &group), row("create_group", &group), row("cancel_message", &two)];
+    assert_eq!(all[..6], [&changes[..], &sends[..]].concat());
+    assert_eq!(list("", &key).await[..3], changes);
+    assert_eq!(list("?operation=send_batch", &key).await, sends[..1]);
+    assert_eq!(list("?kind=sends", &neighbour).await, []);
+    let page = world.call("GET", "/v1/audit-log?kind=sends&limit=1", &key, Value::Null).await.good(200);
+    let row = &page["items"][0];
+    assert_eq!((&row["status"], &row["role"], &row["ip"]), (&json!(202), &Value::Null, &Value::Null));
+    assert!(text(&row["requestId"]).starts_with("req_") && page["nextCursor"].is_string(), "{page}");
+    assert_eq!(world.call("GET", "/v1/audit-log?kind=none", &key, Value::Null).await.status, 400);
+}

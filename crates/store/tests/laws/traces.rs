@@ -1,14 +1,15 @@
 //! What is known about one message afterwards: what it gave back, and who was told of it.
 
-use bongsu_domain::{GroupId, KeyId, Lane};
-use bongsu_store::audit_log::{self, Note, Outcome};
+use bongsu_domain::{GroupId, KeyId, Lane, MessageId, RequestId};
+use bongsu_store::accept::{BatchCommit, NewMessage};
+use bongsu_store::audit_log::{self, AuditFilter, Kinds, Note, Outcome};
 use bongsu_store::facts::Event;
 use bongsu_store::groups::SendGroup;
 use bongsu_store::trace::Trace;
 use bongsu_store::webhooks::{self, Called, DeliveryState};
 
 use crate::groups::{fill, group};
-use crate::house::{House, failed, house, sms};
+use crate::house::{House, batch_commit, failed, house, sms};
 use crate::webhooks::{called, events, make, number};
 
 async fn trace(house: &House, id: i64) -> Trace {
@@ -92,4 +93,52 @@ async fn a_group_is_found_by_the_calls_that_made_and_sent_it() {
         house.store.requests_noted(Some(account), "go-1".to_owned(), range).await.unwrap().is_empty(),
         "not its own"
     );
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_of_sends_from_their_requests() {
+    let house = house();
+    let (account, other) = (house.account(10).await, house.account(10).await);
+    let one = |key| NewMessage { key, ..sms(1) };
+    let mut targets = Vec::new();
+    let send = async |account, request: &str| {
+        let answer = Box::new(|_| (202, Vec::new()));
+        let sent = house.store.accept_traced(account, Lane::Bulk, one(7), None, Some(request.into()), answer);
+        MessageId(sent.await.unwrap().unwrap().0).to_string()
+    };
+    targets.push(send(account, "a").await);
+    house.accept(account, Lane::Bulk, one(0)).await;
+    house.pass(1);
+    let request = house.store.new_id().unwrap();
+    let slice = house.stage(request, account, Lane::Bulk, vec![one(0), one(0)]).await.slice.unwrap();
+    let commit = BatchCommit { key: 7, trace: Some("b".into()), ..batch_commit(request, account, vec![slice], 2) };
+    house.store.commit_batch(commit).await.unwrap().unwrap();
+    targets.push(RequestId(request).to_string());
+    house.pass(1);
+    noted(&house, Note { account: Some(account), ..note("c", "create_key", "key_1".to_owned()) }).await;
+    targets.push("key_1".to_owned());
+    house.pass(1);
+    targets.push(send(account, "d").await);
+    send(other, "e").await;
+    targets.reverse();
+
+    let all = AuditFilter { account: Some(account), limit: 3, kinds: Kinds::All, ..AuditFilter::default() };
+    let first = audit_log::list(&house.store, all.clone()).await.unwrap();
+    let rest = audit_log::list(&house.store, AuditFilter { after: first.next, ..all.clone() }).await.unwrap();
+    assert_eq!((first.rows.len(), rest.rows.len(), rest.next), (3, 1, None));
+    let rows: Vec<_> = first.rows.into_iter().chain(rest.rows).collect();
+    assert_eq!(rows.iter().map(|row| row.target.clone()).collect::<Vec<_>>(), targets);
+    let told: Vec<_> = rows.iter().map(|row| (row.operation.as_str(), row.key.0, row.request_id.as_str())).collect();
+    let wanted = [("send_message", 7, "d"), ("create_key", 9, "c"), ("send_batch", 7, "b"), ("send_message", 7, "a")];
+    assert_eq!(told, wanted);
+
+    let of = async |filter: AuditFilter| {
+        let page = audit_log::list(&house.store, AuditFilter { limit: 100, ..filter }).await.unwrap();
+        page.rows.into_iter().map(|row| row.request_id).collect::<Vec<_>>()
+    };
+    assert_eq!(of(AuditFilter { kinds: Kinds::Changes, ..all.clone() }).await, ["c"]);
+    assert_eq!(of(AuditFilter { kinds: Kinds::Sends, ..all.clone() }).await, ["d", "b", "a"]);
+    assert_eq!(of(AuditFilter { key: Some(KeyId(9)), ..all.clone() }).await, ["c"]);
+    assert_eq!(of(AuditFilter { operation: Some("send_batch".into()), ..all.clone() }).await, ["b"]);
+    assert_eq!(of(AuditFilter { account: None, ..all }).await, ["e", "d", "c", "b", "a"]);
 }

@@ -71,7 +71,10 @@ fn records() -> Value {
                 "at": time(),
                 "account": or_null(text()),
                 "key": text(),
-                "role": {"type": "string", "description": "The key's role, or its kind where its scopes are no role's"},
+                "role": {
+                    "type": ["string", "null"],
+                    "description": "The key's role, or its kind where its scopes are no role's; null for a send",
+                },
                 "ip": or_null(text()),
                 "requestId": text(),
                 "operation": {"type": "string", "description": "An operationId of this document"},
