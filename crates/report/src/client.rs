@@ -1,8 +1,9 @@
 //! Calls an endpoint: to a checked address, bounded in time and bytes, without following where it points.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use bongsu_domain::Timestamp;
 use bongsu_domain::webhook::{Answer, BadTarget, Host, Policy, Scheme, Target};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
@@ -94,16 +95,41 @@ impl Refused {
 pub struct Seen {
     /// HTTP status.
     pub status: u16,
-    /// Its `Retry-After` in seconds; dates are not read.
-    pub retry_after: Option<Duration>,
+    /// Its `Retry-After`.
+    pub retry_after: Option<RetryAfter>,
     /// The beginning of its body: printable, at most 200 bytes.
     pub text: Vec<u8>,
 }
 
 impl Seen {
-    /// As decisions take it.
-    pub fn answer(&self) -> Answer {
-        Answer::Status { status: self.status, retry_after: self.retry_after }
+    /// As decisions take it at a moment.
+    pub fn answer(&self, now: Timestamp) -> Answer {
+        let retry_after = self.retry_after.map(|after| match after {
+            RetryAfter::Wait(wait) => wait,
+            RetryAfter::At(at) => at.since(now),
+        });
+        Answer::Status { status: self.status, retry_after }
+    }
+}
+
+/// How long to wait, in either form of RFC 9110, 10.2.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// So long.
+    Wait(Duration),
+    /// Until then; a moment that is past asks for nothing.
+    At(Timestamp),
+}
+
+impl RetryAfter {
+    /// Reads a header's value: seconds, or a date in any form of RFC 9110, 5.6.7. None for anything else.
+    pub fn parse(value: &str) -> Option<Self> {
+        let value = value.trim();
+        if let Ok(seconds) = value.parse() {
+            return Some(Self::Wait(Duration::from_secs(seconds)));
+        }
+        let since = httpdate::parse_http_date(value).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(Self::At(Timestamp::from_secs(i64::try_from(since.as_secs()).ok()?)))
     }
 }
 
@@ -272,7 +298,7 @@ fn request(target: &Target, message: &Message) -> Request<Full<Bytes>> {
 /// Reads an answer, and whether it came to its end: one that goes on is cut.
 async fn read(answer: Response<Incoming>) -> (Seen, bool) {
     let status = answer.status().as_u16();
-    let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| RetryAfter::parse(value.to_str().ok()?));
     let mut body = answer.into_body();
     let mut bytes = Vec::new();
     let whole = timeout(BODY_MAX, async {
@@ -290,7 +316,7 @@ async fn read(answer: Response<Incoming>) -> (Seen, bool) {
         }
     });
     let whole = whole.await.unwrap_or(false);
-    (Seen { status, retry_after: seconds.map(Duration::from_secs), text: printable(&bytes) }, whole)
+    (Seen { status, retry_after, text: printable(&bytes) }, whole)
 }
 
 /// The beginning of a body as text without control characters, cut at a character.
@@ -331,6 +357,26 @@ fn connector(ca_pem: Option<&str>) -> Option<TlsConnector> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_comes_in_seconds_or_as_a_date() {
+        let now = Timestamp::parse_rfc3339("1994-11-06T08:49:00Z").unwrap();
+        let wait = |value: &str| {
+            let seen = Seen { status: 429, retry_after: RetryAfter::parse(value), text: Vec::new() };
+            match seen.answer(now) {
+                Answer::Status { retry_after, .. } => retry_after.map(|wait| wait.as_secs()),
+                Answer::None => panic!("it answered"),
+            }
+        };
+        for date in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(wait(date), Some(37), "{date}");
+        }
+        assert_eq!((wait("120"), wait(" 0 ")), (Some(120), Some(0)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:48:37 GMT"), Some(0), "it is past");
+        for none in ["", "-1", "1.5", "soon", "Sun, 31 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37Z"] {
+            assert_eq!(wait(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn what_is_kept_of_an_answer_is_short_and_printable() {

@@ -378,7 +378,7 @@ impl Endpoint {
         let mut is_gone = false;
         for ended in &self.ended {
             let one = self.called(ended.id, now);
-            let answer = ended.seen.as_ref().map_or(Answer::None, Seen::answer);
+            let answer = ended.seen.as_ref().map_or(Answer::None, |seen| seen.answer(now));
             let mut verdict = after_call(now, one.failures, &self.row.settings.schedule, answer);
             if verdict == Verdict::Gone {
                 // Its events stay first in line, for the day somebody enables it again.
@@ -456,7 +456,7 @@ impl Endpoint {
         if !self.ended.is_empty()
             && let Err(error) = self.settle().await
         {
-            tracing::warn!(%error, "what webhooks answered last could not be stored; they are called again");
+            tracing::warn!(%error, webhook = %self.id, "what a webhook answered last could not be stored; it is called again");
         }
     }
 }

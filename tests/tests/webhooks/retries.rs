@@ -103,6 +103,24 @@ async fn retry_after_makes_the_whole_endpoint_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retry_after_may_be_a_date() {
+    let house = House::new().await;
+    house.webhook(json!({ "concurrency": 1 })).await;
+    let date = "Fri, 20 Nov 2026 00:15:00 GMT";
+    let until = Timestamp::parse_rfc3339("2026-11-20T00:15:00Z").expect("the same moment");
+    let wait = until.since(bongsu_domain::Clock::now(&*house.clock));
+    assert!(wait > MINUTE && wait < MINUTE * 60, "{wait:?}");
+    house.receiver.script(move |_| Answer { headers: vec![("retry-after", date.to_owned())], ..Answer::of(503) });
+    house.send(1).await;
+    let mut endpoint = house.endpoint().await;
+    assert_eq!(settle(&mut endpoint).await, until);
+    house.receiver.status(200);
+    house.clock.set(until);
+    settle(&mut endpoint).await;
+    assert_eq!(house.receiver.calls().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deliveries_are_told_again_when_somebody_asks() {
     let house = House::new().await;
     let webhook = house.webhook(json!({ "schedule": [], "concurrency": 1 })).await;
