@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::booking::Booking;
 use crate::dispatch::{Missed, Shared};
 use crate::flights::Flight;
+use crate::named;
 use crate::outgoing::{self, Ready};
 use crate::settle::Note;
 
@@ -50,7 +51,8 @@ pub async fn launch(shared: Arc<Shared>, launch: Launch, done: mpsc::UnboundedSe
     let taken = match written {
         Ok(mut taken) => taken.pop().unwrap_or(Taken::Stale),
         Err(error) => {
-            tracing::warn!(%error, "a claim could not be written; its messages wait");
+            let messages = named::messages(leaving.iter().map(|leaving| leaving.ready.row.id));
+            tracing::warn!(%error, claim = claim_id, messages, "a claim could not be written; its messages wait");
             Taken::Stale
         }
     };

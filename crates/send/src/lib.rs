@@ -17,6 +17,7 @@ pub mod groups;
 mod lanes;
 mod launch;
 mod metrics;
+mod named;
 mod note;
 mod outgoing;
 mod page;

@@ -1,7 +1,7 @@
 //! Receipts: matched by id, by what is known of unknown attempts, or kept until their message shows up.
 
 use bongsu_domain::id::reference;
-use bongsu_domain::{Code, PhoneNumber, Status, Timestamp};
+use bongsu_domain::{Code, MessageId, PhoneNumber, Status, Timestamp};
 use bongsu_relay::{Ack, RelayReceipt};
 use bongsu_store::Error;
 use bongsu_store::changes::{Change, Orphan, Receipt, Submit, Verdict};
@@ -218,7 +218,10 @@ impl Settler {
                         round.changes.push(Change::Orphan(seq, orphan.clone()));
                         self.keep_orphan(seq, orphan);
                     }
-                    Err(error) => tracing::warn!(%error, "an unmatched receipt could not be numbered"),
+                    Err(error) => {
+                        let relay = shared.relays.name(receipt.relay);
+                        tracing::warn!(%error, relay, relay_id = receipt.relay_id, "an unmatched receipt could not be numbered");
+                    }
                 }
             }
             Known::Submit(submit, row) => {
@@ -346,7 +349,10 @@ impl Settler {
                 self.finish(round, &flight, Status::Expired, Code::VendorTimeout, Some(Outcome::Unknown), now);
             }
             Ok(_) => {}
-            Err(error) => return tracing::warn!(%error, "an unknown attempt could not be read; it is read again"),
+            Err(error) => {
+                let message_id = MessageId(due.id);
+                return tracing::warn!(%error, %message_id, attempt, "an unknown attempt could not be read; it is read again");
+            }
         }
         round.changes.push(Change::NotDue(due.id));
         round.changes.push(Change::Resolved { id: due.id, attempt, at: now.millis(), resolution: "expired" });

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bongsu_domain::retry::{self, Case, Next, Outcome as TryOutcome, Tried};
-use bongsu_domain::{Code, Lane, Status, Timestamp};
+use bongsu_domain::{Code, Lane, MessageId, Status, Timestamp};
 use bongsu_relay::{Event, PartAnswer, RelayReceipt, UnsentReason, status_code};
 use bongsu_store::changes::{Attempt, Change, Final, Orphan, Unknown};
 use bongsu_store::claims::{Due, DueKind, NO_RELAY};
@@ -17,6 +17,7 @@ use crate::dispatch::Shared;
 use crate::flights::{Flight, Inner, Part};
 use crate::foreign::{self, Foreign};
 use crate::metrics::Finished;
+use crate::named;
 use crate::receipts::Unmatched;
 use crate::round::Round;
 
@@ -190,7 +191,8 @@ impl Settler {
             match self.shared.store.apply(changes.clone()).await {
                 Ok(firsts) => return firsts,
                 Err(error) => {
-                    tracing::warn!(%error, "results could not be written; they are written again");
+                    let messages = named::messages(changes.iter().filter_map(Change::message));
+                    tracing::warn!(%error, messages, "results could not be written; they are written again");
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
             }
@@ -478,6 +480,8 @@ impl Settler {
                 let landed = self.shared.flights.lock().land(id, attempt);
                 if let Some((flight, claim_done)) = landed {
                     self.shared.unsettled.fetch_sub(1, Ordering::AcqRel);
+                    let message_id = MessageId(id);
+                    tracing::warn!(%message_id, attempt, reason, "a message cannot be processed and is parked");
                     round.changes.push(Change::Park {
                         id,
                         account: flight.account,

@@ -89,9 +89,9 @@ impl Steps {
                 looked.messages.insert(flight.id, flight.account);
             }
             drop(looked);
-            let (account, message, attempt) = (flight.account, MessageId(flight.id), flight.attempt);
+            let (account, message_id, attempt) = (flight.account, MessageId(flight.id), flight.attempt);
             let relay = relays.name(flight.relay);
-            tracing::info!(target: "bongsu::steps", step = "claim", %account, %message, attempt, relay, "step");
+            tracing::info!(target: "bongsu::steps", step = "claim", %account, %message_id, attempt, relay, "step");
         }
     }
 
@@ -110,25 +110,25 @@ impl Steps {
         match change {
             Change::Attempt(done) => {
                 let Some(account) = of(done.id) else { return };
-                let (message, attempt) = (MessageId(done.id), done.attempt);
+                let (message_id, attempt) = (MessageId(done.id), done.attempt);
                 let (relay, code) = (relays.name(done.relay), done.code.as_str());
                 if done.submitted.is_some() {
-                    tracing::info!(target: "bongsu::steps", step = "submit", %account, %message, attempt, relay, "step");
+                    tracing::info!(target: "bongsu::steps", step = "submit", %account, %message_id, attempt, relay, "step");
                 }
                 let outcome = done.outcome.as_str();
-                tracing::info!(target: "bongsu::steps", step = "response", %account, %message, attempt, relay, code, outcome, "step");
+                tracing::info!(target: "bongsu::steps", step = "response", %account, %message_id, attempt, relay, code, outcome, "step");
             }
             Change::Receipt(receipt) => {
                 let Some(account) = of(receipt.id) else { return };
-                let (message, attempt, part) = (MessageId(receipt.id), receipt.attempt, receipt.part);
-                tracing::info!(target: "bongsu::steps", step = "receipt", %account, %message, attempt, part, "step");
+                let (message_id, attempt, part) = (MessageId(receipt.id), receipt.attempt, receipt.part);
+                tracing::info!(target: "bongsu::steps", step = "receipt", %account, %message_id, attempt, part, "step");
             }
             Change::Final(end) => {
                 let Some(account) = of(end.id) else { return };
                 self.looked().messages.remove(&end.id);
-                let (message, attempt) = (MessageId(end.id), end.attempt);
+                let (message_id, attempt) = (MessageId(end.id), end.attempt);
                 let (status, code) = (end.status.as_str(), end.code.as_str());
-                tracing::info!(target: "bongsu::steps", step = "final", %account, %message, attempt, status, code, "step");
+                tracing::info!(target: "bongsu::steps", step = "final", %account, %message_id, attempt, status, code, "step");
             }
             _ => {}
         }

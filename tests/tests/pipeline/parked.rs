@@ -1,6 +1,8 @@
 //! A message that cannot be read is put aside; the others go on, and it follows once it is repaired.
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use bongsu_domain::MessageId;
 use bongsu_testkit::{World, until};
@@ -39,8 +41,39 @@ fn damage(world: &World, id: &str) {
     file.execute("UPDATE messages SET sealed = ? WHERE id = ?", (sealed, id)).expect("a write");
 }
 
+/// Warnings of this process, as they are written.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<u8>>>);
+
+impl Warnings {
+    /// Keeps them from now on, those of other scenarios, too.
+    fn keep() -> Self {
+        let kept = Self::default();
+        let writer = kept.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::WARN);
+        lines.with_writer(move || writer.clone()).try_init().expect("nobody else keeps lines");
+        kept
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text")
+    }
+}
+
+impl Write for Warnings {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_message_is_parked_and_replayed_after_its_repair() {
+    let warnings = Warnings::keep();
     let mut world = World::builder()
         .on_files()
         .relays(&["kt"])
@@ -57,6 +90,10 @@ async fn a_damaged_message_is_parked_and_replayed_after_its_repair() {
     let parked = until("it is parked", || async { world.pages("/v1/parked?limit=100").await.pop() }).await;
     assert_eq!(parked["messageId"], json!(broken), "{parked:#}");
     assert!(parked["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{parked:#}");
+    let text = warnings.text();
+    let warned: Vec<&str> = text.lines().filter(|line| line.contains("a message cannot be processed")).collect();
+    assert_eq!(warned.len(), 1, "{text}");
+    assert!(warned[0].contains(&format!("message_id={broken}")) && !warned[0].contains("봉수"), "{text}");
     let others: Vec<String> = ids.iter().filter(|id| *id != broken).cloned().collect();
     for message in world.wait_final(&others).await {
         assert_eq!(message["status"], "delivered", "{message:#}");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bongsu_domain::GroupId;
 use bongsu_store::Error;
 use tokio::time::Instant;
 
@@ -59,14 +60,25 @@ pub(crate) async fn work(shared: &Shared) -> Result<(), Error> {
         if todo.is_empty() {
             return Ok(());
         }
+        let mut failed = false;
         while !todo.is_empty() {
             let mut more = Vec::with_capacity(todo.len());
             for (group, step) in todo {
-                if shared.store.group_step(group, step, shared.config.ad_hours).await? {
-                    more.push((group, step));
+                match shared.store.group_step(group, step, shared.config.ad_hours).await {
+                    Ok(true) => more.push((group, step)),
+                    Ok(false) => {}
+                    Err(error) => {
+                        failed = true;
+                        let group = GroupId(group);
+                        tracing::warn!(%error, %group, "a step of a group failed; it is tried again");
+                    }
                 }
             }
             todo = more;
+        }
+        if failed {
+            // Not at once: what refuses may be the store.
+            return Ok(());
         }
     }
 }

@@ -304,7 +304,7 @@ impl Change {
     }
 
     /// The message whose row it changes.
-    fn message(&self) -> Option<i64> {
+    pub fn message(&self) -> Option<i64> {
         match self {
             Change::Attempt(_) | Change::Parts { .. } | Change::Final(_) | Change::Receipt(_) | Change::Park { .. } => {
                 Some(self.about())
