@@ -162,7 +162,7 @@ async fn serve(
     let query = Query::read(&parts.uri, route.query);
     let note = caller.as_ref().filter(|_| route.is_noted()).map(|(caller, _)| {
         let asked = query.as_ref().ok();
-        journal::note(route, caller, asked.unwrap_or(&Query::default()), parameter, from, request_id)
+        Box::new(journal::note(route, caller, asked.unwrap_or(&Query::default()), parameter, from, request_id))
     });
     let admitted = async {
         if let Some((caller, row)) = &caller {
@@ -220,12 +220,12 @@ async fn serve(
 }
 
 /// Notes a call that was not let in. Those over a limit would fill the log, and a store that is away takes no note.
-async fn refused(app: &App, problem: Problem, note: Option<Note>) -> Problem {
+async fn refused(app: &App, problem: Problem, note: Option<Box<Note>>) -> Problem {
     let Some(note) = note.filter(|_| problem.status.is_client_error() && problem.code != Code::RateLimited) else {
         return problem;
     };
     let ended = |problem: &Problem| journal::refusal(problem);
-    audit_log::during(app.service.store(), note, std::future::ready(problem), ended).await
+    audit_log::during(app.service.store(), *note, std::future::ready(problem), ended).await
 }
 
 /// Answers a read of settings from memory while no setting changed.
@@ -244,7 +244,7 @@ async fn remembered(app: &App, route: &Route, call: Call, caller: &Caller, parts
 }
 
 /// Runs the handler; a panic in it is an internal error of this request and of no other.
-pub async fn run(route: &Route, call: Call, note: Option<Note>) -> Result<Reply, Problem> {
+pub async fn run(route: &Route, call: Call, note: Option<Box<Note>>) -> Result<Reply, Problem> {
     let (id, handler) = (route.id, route.handler);
     let panicked = || {
         tracing::error!(route = id, "a handler panicked");
@@ -261,7 +261,7 @@ pub async fn run(route: &Route, call: Call, note: Option<Note>) -> Result<Reply,
                 // Boxed: messages come without a note, and need not make room for one.
                 let app = call.app.clone();
                 let handled = async move { handler(call).await };
-                let noted = audit_log::during(app.service.store(), note, handled, journal::outcome);
+                let noted = audit_log::during(app.service.store(), *note, handled, journal::outcome);
                 Box::pin(noted).await
             }
             None => handler(call).await,

@@ -7,7 +7,7 @@ use bongsu_domain::{
     AccountId, Channel, ChannelChoice, Code, Lane, MessageId, PhoneNumber, Price, Secret, Timestamp, Unit, ad, phone,
 };
 use bongsu_store::accept::{
-    BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Slice, Stage, accepted_at,
+    BatchCommit, IdempotencyKey, NewMessage, RUN_MAX, Refused, Seen, Single, Slice, Stage, accepted_at,
 };
 use bongsu_store::{HashPurpose, Kind, Vault, index};
 use futures_util::future::join_all;
@@ -39,7 +39,7 @@ impl Service {
     pub async fn send_one(
         &self,
         sending: impl Into<Sending>,
-        draft: Draft,
+        draft: Box<Draft>,
         idem: Option<Idempotency>,
     ) -> Result<Answer, Refusal> {
         let sending = sending.into();
@@ -52,7 +52,7 @@ impl Service {
         let known = self.settings.account(&self.shared.store, account).await.map_err(store_refusal)?;
         let terms = self.terms(draft.lane, &known.ads);
         let prepared =
-            prepare::prepare(draft, &terms).map_err(|findings| Refusal::fields(code_of(&findings), findings))?;
+            prepare::prepare(*draft, &terms).map_err(|findings| Refusal::fields(code_of(&findings), findings))?;
         self.check_sender(account, &prepared).await?;
         if let Some(finding) = self.out_of_reach(sending, &prepared.to).await? {
             return Err(Refusal::fields(finding.code, vec![finding]));
@@ -67,7 +67,8 @@ impl Service {
         let (lane, channel) = (prepared.lane, prepared.channel);
         let held = Held::at(lane, terms.hours, prepared.send_at.unwrap_or(terms.now));
         let body = Box::new(move |id| (202, answer::single(id, &prepared, price, held)));
-        let done = self.shared.store.accept_traced(account, lane, message, key, self.trace.clone(), body).await;
+        let single = Single::new(account, lane, message, key, self.trace.clone(), body);
+        let done = self.shared.store.accept(single).await;
         match done.map_err(store_refusal)? {
             Ok((id, body)) => {
                 self.shared.metrics.accepted(channel, lane, 1);

@@ -379,6 +379,11 @@ async fn look_up(store: &Store, handle: Handle) -> Result<Option<KeyRow>, Error>
     if known.is_some() {
         return Ok(known);
     }
+    // Boxed: nearly every request finds its key in memory.
+    Box::pin(read_up(store, handle, generation)).await
+}
+
+async fn read_up(store: &Store, handle: Handle, generation: u64) -> Result<Option<KeyRow>, Error> {
     let read = store.read(move |reader| {
         let by = match handle {
             Handle::Hash(_) => "k.hash = ?",

@@ -15,7 +15,7 @@ pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 pub async fn send_message(call: Call) -> Result<Reply, Problem> {
     let sending = call.sending()?;
     let idempotency = call.idempotency("POST /v1/messages")?;
-    let draft = send::read_message(&call.body)?;
+    let draft = Box::new(send::read_message(&call.body)?);
     let quota = call.count_messages(1).await?;
     let answer = call.service().send_one(sending, draft, idempotency).await?;
     Ok(Reply::stored(answer).within(quota))

@@ -122,6 +122,30 @@ pub struct Single {
 }
 
 impl Single {
+    /// A message to accept; `trace` is the id of the HTTP request that it came with. Boxed at once: it goes to another
+    /// thread, and who waits for it has no need to keep room for it.
+    pub fn new(
+        account: AccountId,
+        lane: Lane,
+        message: NewMessage,
+        idempotency: Option<IdempotencyKey>,
+        trace: Option<Arc<str>>,
+        answer: MakeAnswer,
+    ) -> Box<Self> {
+        Box::new(Self {
+            account,
+            lane,
+            message,
+            idempotency,
+            trace,
+            answer: Some(answer),
+            status: 202,
+            reply: None,
+            outcome: None,
+            failed: None,
+        })
+    }
+
     pub(crate) fn done(mut self: Box<Self>, committed: Result<(), Error>) {
         let result = match (committed, self.outcome.take()) {
             (Ok(()), Some(outcome)) => Ok(outcome),

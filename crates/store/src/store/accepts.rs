@@ -1,7 +1,5 @@
 //! What callers send: single messages, batches, and the answers kept for repeats.
 
-use std::sync::Arc;
-
 use bongsu_domain::{AccountId, Lane};
 use tokio::sync::oneshot;
 
@@ -25,38 +23,22 @@ impl Store {
         idempotency: Option<IdempotencyKey>,
         answer: MakeAnswer,
     ) -> SingleReply {
-        self.accept_traced(account, lane, message, idempotency, None, answer).await
+        self.accept(Single::new(account, lane, message, idempotency, None, answer)).await
     }
 
-    /// As [`Store::accept_one`], with the id of the HTTP request that it came with.
+    /// As [`Store::accept_one`].
     ///
     /// # Errors
     /// As for [`Store::accept_one`].
-    pub async fn accept_traced(
-        &self,
-        account: AccountId,
-        lane: Lane,
-        message: NewMessage,
-        idempotency: Option<IdempotencyKey>,
-        trace: Option<Arc<str>>,
-        answer: MakeAnswer,
-    ) -> SingleReply {
-        let mut message = message;
-        self.give_stats(account, std::iter::once(&mut message)).await?;
+    pub async fn accept(&self, mut single: Box<Single>) -> SingleReply {
+        if single.message.counted.is_some() {
+            // Boxed: few messages are counted by words of their callers.
+            Box::pin(self.give_stats(single.account, std::iter::once(&mut single.message))).await?;
+        }
         let (reply, receiver) = oneshot::channel();
-        let single = Single {
-            account,
-            lane,
-            message,
-            idempotency,
-            trace,
-            answer: Some(answer),
-            status: 202,
-            reply: Some(reply),
-            outcome: None,
-            failed: None,
-        };
-        self.inner.inbox.put(Job::Single(Box::new(single)), lane == Lane::Auth).map_err(|(_, error)| error)?;
+        single.reply = Some(reply);
+        let is_urgent = single.lane == Lane::Auth;
+        self.inner.inbox.put(Job::Single(single), is_urgent).map_err(|(_, error)| error)?;
         receiver.await.map_err(|_| Error::new(Kind::Unavailable, "the writer stopped"))?
     }
 
