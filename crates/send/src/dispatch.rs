@@ -33,7 +33,7 @@ const CLAIM_MAX: usize = 500;
 /// The fewest messages of a turn, so that many accounts do not make many tiny commits.
 const TURN_MIN: usize = 16;
 /// Messages that are worth a claim of `bulk` or `ad` at once; room for fewer waits a moment for more.
-const WORTH: usize = 250;
+const WORTH: usize = CLAIM_MAX;
 /// How long it waits.
 const WORTH_WAIT: Duration = Duration::from_millis(20);
 /// Records taken from the queue of a lane at once.
@@ -261,11 +261,8 @@ impl Dispatcher {
         for (lane, account) in waiting.accounts {
             let has_runs = self.lanes.get(lane).turn(account).is_some_and(|turn| !turn.runs.is_empty());
             let was_looked_at = self.looked.contains_key(&(lane, account));
-            if !asks[lane as usize] || has_runs || (was_looked_at && !nudged) {
+            if !asks[lane as usize] || has_runs || was_looked_at {
                 continue;
-            }
-            if shared && matches!(lane, Lane::Bulk | Lane::Ad) {
-                self.looked.insert((lane, account), now);
             }
             let found = self.refill(lane, account).await?;
             if !first_time && !shared {
@@ -297,8 +294,11 @@ impl Dispatcher {
         // The others' runs are among them.
         let limit = if shared { limit * 2 } else { limit };
         let mut runs = self.shared.store.waiting_runs(lane, account, 0, limit).await?;
-        let more = shared || runs.len() == limit as usize;
+        let more = runs.len() == limit as usize;
         let now = self.shared.clock.now();
+        if shared && matches!(lane, Lane::Bulk | Lane::Ad) {
+            self.looked.insert((lane, account), now);
+        }
         runs.retain(|run| self.is_mine(lane, run.first, now));
         let state = self.lanes.get(lane);
         let before = state.known();

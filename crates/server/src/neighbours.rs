@@ -76,6 +76,12 @@ fn runs_message(me: i64, lanes: &[Lane]) -> Vec<u8> {
     me.to_be_bytes().into_iter().chain(lanes.iter().map(|lane| *lane as u8)).collect()
 }
 
+/// Whether something was accepted in a lane that does not wait for the next look, which comes many times a second.
+fn is_urgent(message: &[u8]) -> bool {
+    let lanes = message.get(size_of::<i64>()..).unwrap_or_default();
+    lanes.iter().any(|lane| matches!(Lane::from_u8(*lane), Some(Lane::Auth | Lane::Realtime)))
+}
+
 /// Whether a message is this process's own, which it has no need to hear.
 fn is_own(message: &[u8], me: i64) -> bool {
     message.starts_with(&me.to_be_bytes())
@@ -109,28 +115,27 @@ async fn follow_settings(service: Service, engines: Engines, me: i64) {
         }
         tokio::time::sleep(LOOK_PAUSE).await;
         // Without news from others the clock says when to look again.
-        let _ = tokio::time::timeout(LOOK_EVERY, heard_of_others(&mut news, me)).await;
+        let _ = tokio::time::timeout(LOOK_EVERY, heard_of_others(&mut news, |news| !is_own(news, me))).await;
     }
 }
 
 async fn follow_runs(service: Service, bus: Arc<dyn Bus>, me: i64) {
     let mut news = bus.subscribe(RUNS).ok();
     loop {
-        heard_of_others(&mut news, me).await;
+        heard_of_others(&mut news, |news| !is_own(news, me) && is_urgent(news)).await;
         service.nudge();
     }
 }
 
-/// Completes when another process said something, or may have; what came meanwhile counts as one.
-async fn heard_of_others(news: &mut Option<BusReceiver>, me: i64) {
+/// Completes when something was said that concerns this process, or may have been; what came meanwhile counts as one.
+async fn heard_of_others(news: &mut Option<BusReceiver>, concerns: impl Fn(&[u8]) -> bool) {
     let Some(receiver) = news else { return std::future::pending().await };
-    let concerns = |heard: &Heard| !matches!(heard, Heard::Message(message) if is_own(message, me));
     loop {
         let Some(heard) = receiver.recv().await else {
             *news = None;
             return;
         };
-        if concerns(&heard) {
+        if !matches!(heard, Heard::Message(message) if !concerns(&message)) {
             while receiver.try_recv().is_some() {}
             return;
         }
