@@ -53,7 +53,7 @@ pub async fn enter(app: Arc<App>, route: &'static Route, request: Request) -> Re
             Origin::Foreign => Err(foreign()),
             _ => serve(&app, route, &parts, body, &request_id, &mut quota).await,
         };
-        tell(route, &outcome, begun);
+        tell(route, parts.uri.path(), &outcome, begun);
         outcome
     };
     let mut response = match context::within(request_id.clone(), work).await {
@@ -74,18 +74,20 @@ pub async fn enter(app: Arc<App>, route: &'static Route, request: Request) -> Re
 
 /// The line of a request: a failure of ours is worth a look, a change worth knowing; the others, and those that messages
 /// come with, are for whoever turns this target up.
-fn tell(route: &Route, outcome: &Result<Reply, Problem>, begun: Instant) {
+fn tell(route: &Route, path: &str, outcome: &Result<Reply, Problem>, begun: Instant) {
     let (status, code) = match outcome {
         Ok(reply) => (reply.status(), None),
         Err(problem) => (problem.status.as_u16(), Some(problem.code.as_str())),
     };
     let ms = begun.elapsed().as_millis() as u64;
+    // Which thing it was about; found only for a line that is written.
+    let target = || journal::target(route, path, outcome);
     if status >= 500 && route.access != Access::Public {
-        tracing::warn!(operation = route.id, status, code, ms, "a request failed");
+        tracing::warn!(operation = route.id, target = target(), status, code, ms, "a request failed");
     } else if route.is_noted() {
-        tracing::info!(operation = route.id, status, code, ms, "request");
+        tracing::info!(operation = route.id, target = target(), status, code, ms, "request");
     } else {
-        tracing::debug!(operation = route.id, status, code, ms, "request");
+        tracing::debug!(operation = route.id, target = target(), status, code, ms, "request");
     }
 }
 

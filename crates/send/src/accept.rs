@@ -252,10 +252,11 @@ impl Service {
     /// when the caller comes again; an answer that the store failed does not.
     fn discard(&self, slices: Vec<Slice>) -> JoinHandle<()> {
         let store = self.shared.store.clone();
+        let request_id = self.trace.clone().unwrap_or_default();
         tokio::spawn(async move {
             let all = slices.into_iter().map(|slice| store.discard(vec![slice]));
             if let Some(error) = join_all(all).await.into_iter().find_map(Result::err) {
-                tracing::warn!(%error, "staged rows are left to the sweeper");
+                tracing::warn!(%error, request_id = &*request_id, "staged rows are left to the sweeper");
             }
         })
     }

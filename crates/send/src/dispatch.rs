@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bongsu_domain::{AccountId, Channel, Clock, Lane, Timestamp};
+use bongsu_domain::{AccountId, Channel, Clock, Lane, MessageId, Timestamp};
 use bongsu_engine::queue::Queue;
 use bongsu_store::claims::{Claim, Claimed, Due, DueKind};
 use bongsu_store::rows::Run;
@@ -392,7 +392,8 @@ impl Dispatcher {
             let loaded = self.shared.store.load_run(run, run.next, quantum as u32).await?;
             let ready = outgoing::open(self.shared.store.vault(), loaded);
             if ready.is_empty() {
-                tracing::warn!(run = run.first, "a run without rows is left to the audit");
+                let first = MessageId(run.first);
+                tracing::warn!(%account, run = %first, "a run without rows is left to the audit");
                 self.lanes.get(lane).drop_run(account);
                 return Ok(false);
             }
