@@ -44,8 +44,10 @@ const READY_MAX: usize = 20_000;
 const TICK: Duration = Duration::from_millis(20);
 /// How often lanes without work ask the store for runs that were overlooked.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
-/// The same where other processes accept: nothing but the store tells what they accepted.
+/// The same where other processes accept: nothing but the store tells what they accepted. So many dispatchers share that
+/// work, so that the store is asked no more often by more of them; news of urgent lanes come by the bus.
 const SHARED_SWEEP_EVERY: Duration = Duration::from_millis(40);
+const SWEEPERS_MAX: u16 = 5;
 /// When a sweep looks at the same account of `bulk` or `ad` again.
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// Runs of other dispatchers that are remembered while they wait.
@@ -237,7 +239,8 @@ impl Dispatcher {
         let now = self.shared.clock.now();
         let first_time = self.swept.is_none();
         let shared = self.shared.territory.is_shared();
-        let every = if shared { SHARED_SWEEP_EVERY } else { SWEEP_EVERY };
+        let dispatchers = u32::from(self.shared.territory.part(now).count.clamp(1, SWEEPERS_MAX));
+        let every = if shared { SHARED_SWEEP_EVERY * dispatchers } else { SWEEP_EVERY };
         let nudged = self.shared.nudged.swap(false, Ordering::AcqRel);
         if !nudged && self.swept.is_some_and(|swept| now.since(swept) < every) {
             return Ok(());

@@ -31,6 +31,8 @@ const LISTS_MAX: usize = 256;
 const ORPHANS_MAX: usize = 100_000;
 /// How long results gather before a round over a database, where each round costs round trips, whatever its size.
 const GATHER: Duration = Duration::from_millis(20);
+/// The longest that several dispatchers wait for more.
+const GATHER_MAX: Duration = Duration::from_millis(100);
 /// How often messages that wait long leave memory.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -120,9 +122,11 @@ impl Settler {
         }
     }
 
-    /// Takes what comes within a moment as well.
+    /// Takes what comes within a moment as well: a longer one with several dispatchers, of which each hears its part only, so
+    /// that a round costs the database as little as with one.
     async fn gather(&mut self, lists: &mut Vec<Vec<Event>>) {
-        let until = tokio::time::Instant::now() + GATHER;
+        let dispatchers = u32::from(self.shared.territory.part(self.shared.clock.now()).count);
+        let until = tokio::time::Instant::now() + (GATHER * (2 * dispatchers).saturating_sub(1)).min(GATHER_MAX);
         while lists.len() < LISTS_MAX {
             let more = self.events.recv_many(lists, LISTS_MAX - lists.len());
             if !tokio::time::timeout_at(until, more).await.is_ok_and(|count| count > 0) {
