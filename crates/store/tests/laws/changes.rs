@@ -52,6 +52,53 @@ async fn a_final_status_never_changes_and_is_refunded_once() {
     house.assert_sound(2).await;
 }
 
+/// An answer and its receipt often come in one round: what is stored of them does not depend on it.
+#[tokio::test]
+async fn an_attempt_and_its_result_are_the_same_together_and_apart() {
+    let house = house();
+    let account = house.account(100).await;
+    let lives: [fn(&House, i64, bongsu_domain::AccountId) -> Vec<Change>; 6] = [
+        |house, id, _| {
+            vec![submitted(house, id, 1, 0, "a"), receipt(house, id, 1, Verdict::Decided), delivered(house, id, 1)]
+        },
+        |house, id, account| vec![submitted(house, id, 1, 0, "a"), failed(house, id, 1, account, 1)],
+        |house, id, account| vec![refused(house, id, 1, 0), failed(house, id, 1, account, 1)],
+        // A result of the first attempt after the second began, and one after a result that names no attempt.
+        |house, id, _| vec![submitted(house, id, 1, 0, "a"), submitted(house, id, 2, 1, "b"), delivered(house, id, 1)],
+        |house, id, account| {
+            vec![submitted(house, id, 1, 0, "a"), failed(house, id, 0, account, 1), delivered(house, id, 1)]
+        },
+        |house, id, account| {
+            vec![submitted(house, id, 1, 0, "a"), delivered(house, id, 1), failed(house, id, 1, account, 1)]
+        },
+    ];
+    let count = lives.len();
+    let (together, apart) =
+        (house.accept_many(account, Lane::Bulk, count).await, house.accept_many(account, Lane::Bulk, count).await);
+    for run in [&together, &apart] {
+        house.claim(run, &[0; 6]).await;
+    }
+    let ids = |run: &bongsu_store::rows::Run| run.first..run.first + i64::from(run.count);
+    let mut both = Vec::new();
+    for (life, (one, other)) in lives.iter().zip(ids(&together).zip(ids(&apart))) {
+        let firsts = house.apply(life(&house, one, account)).await;
+        let mut one_by_one = Vec::new();
+        for change in life(&house, other, account) {
+            one_by_one.extend(house.apply(vec![change]).await);
+        }
+        assert_eq!(firsts, one_by_one);
+        both.push((one, other));
+    }
+    for (one, other) in both {
+        let since = bongsu_domain::id::id_millis(one) - bongsu_domain::id::id_millis(other);
+        let [one_row, other_row] = [house.see(one).await.unwrap(), house.see(other).await.unwrap()];
+        assert_eq!((one_row.row.status, one_row.row.late), (other_row.row.status, other_row.row.late));
+        assert_eq!((&one_row.row.attempt, &one_row.earlier, since), (&other_row.row.attempt, &other_row.earlier, 0));
+        assert_eq!(receipts(&house, one).await, receipts(&house, other).await);
+    }
+    house.assert_sound(2 * count).await;
+}
+
 #[tokio::test]
 async fn two_results_of_one_commit_give_one_final_result() {
     let house = house();

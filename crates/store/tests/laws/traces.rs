@@ -1,7 +1,7 @@
 //! What is known about one message afterwards: what it gave back, and who was told of it.
 
 use bongsu_domain::{GroupId, KeyId, Lane, MessageId, RequestId};
-use bongsu_store::accept::{BatchCommit, NewMessage};
+use bongsu_store::accept::{BatchCommit, NewMessage, Single};
 use bongsu_store::audit_log::{self, AuditFilter, Kinds, Note, Outcome};
 use bongsu_store::facts::Event;
 use bongsu_store::groups::SendGroup;
@@ -103,7 +103,7 @@ async fn the_audit_log_tells_of_sends_from_their_requests() {
     let mut targets = Vec::new();
     let send = async |account, request: &str| {
         let answer = Box::new(|_| (202, Vec::new()));
-        let sent = house.store.accept_traced(account, Lane::Bulk, one(7), None, Some(request.into()), answer);
+        let sent = house.store.accept(Single::new(account, Lane::Bulk, one(7), None, Some(request.into()), answer));
         MessageId(sent.await.unwrap().unwrap().0).to_string()
     };
     targets.push(send(account, "a").await);
