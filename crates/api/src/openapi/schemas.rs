@@ -52,7 +52,7 @@ pub fn query(name: &str) -> (Value, &'static str) {
         "key" => (text(), "With this API key"),
         "operation" => (text(), "Of this operation, an operationId of this document"),
         "kind" => (
-            json!({"enum": ["changes", "sends", "all"], "default": "changes"}),
+            json!({"enum": ["changes", "sends", "all"], "default": "all"}),
             "Calls with a row of their own, sends of messages and batches as their requests tell of them, or both",
         ),
         "after" => {

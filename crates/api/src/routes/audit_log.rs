@@ -23,7 +23,7 @@ pub async fn list_audit_log(mut call: Call) -> Result<Reply, Problem> {
         _ => None,
     });
     call.query.close()?;
-    let kinds = kinds.unwrap_or_else(|| operation.as_deref().map_or(Kinds::Changes, Kinds::of));
+    let kinds = kinds.unwrap_or_else(|| operation.as_deref().map_or(Kinds::All, Kinds::of));
     let filter = AuditFilter { account, key, operation, since, until, after, limit, kinds };
     let page = audit_log::list(call.app.service.store(), filter).await?;
     let next_cursor = page.next.map(view::number);
