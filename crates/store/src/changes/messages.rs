@@ -66,7 +66,7 @@ static RECEIPTS: Many = Many::new(
     RECEIPT,
 );
 
-/// Where a final status is written, unless the attempt that led to it is written by the same changes ([`attempt_row`]).
+/// The one place where a final status is written.
 static FINISH: Many = Many::new(
     "UPDATE {v, }messages SET status = v_status, code = v_code, t_result = v_result,
        outcome = CASE WHEN attempt = v_attempt THEN COALESCE(v_outcome, outcome) ELSE outcome END
@@ -93,8 +93,6 @@ pub(super) struct Stands {
     price: i64,
     stat: u32,
     relay: u8,
-    /// Its row has its result already, by the write of the attempt that led to it.
-    ended: bool,
 }
 
 const STANDS: &str =
@@ -114,7 +112,6 @@ impl Stands {
             price: row.get(8)?,
             stat: row.get(9)?,
             relay: row.get::<Option<u8>>(10)?.unwrap_or(NO_RELAY),
-            ended: false,
         };
         Ok((row.get(0)?, stands))
     }
@@ -186,47 +183,35 @@ fn by_day<T>(mut items: Vec<T>, id: impl Fn(&T) -> i64) -> Vec<Vec<T>> {
     days
 }
 
-/// An attempt as it stands; with the result that it led to, where that is written with it.
-fn attempt_row<'a>((a, end): (&'a Attempt, Option<&Final>)) -> [Value<'a>; 11] {
+fn attempt_row(a: &Attempt) -> [Value<'_>; 11] {
     let accepted = id_millis(a.id);
-    let outcome = end.and_then(|end| end.outcome).unwrap_or(a.outcome);
-    let (code, status, result) = match end {
-        Some(end) => (end.code, end.status, Some(end.at)),
-        None => (a.code, a.status, a.result),
-    };
     [
         int(a.id),
         int(a.attempt),
         int(a.relay),
         text_or_null(a.relay_id.as_deref()),
-        int(outcome as u8),
-        int(code.number()),
+        int(a.outcome as u8),
+        int(a.code.number()),
         int(a.claimed - accepted),
         int_or_null(a.submitted.map(|t| t - accepted)),
         int_or_null(a.answered.map(|t| t - accepted)),
-        int_or_null(result.map(|t| t - accepted)),
-        int(status as u8),
+        int_or_null(a.result.map(|t| t - accepted)),
+        int(a.status as u8),
     ]
 }
 
-/// Writes attempts as they stand now, and in the same write the result of the message where the attempt led to it.
-pub(super) fn attempts(
-    tx: &mut Tx<'_>,
-    standing: &mut Standing,
-    attempts: &[(&Attempt, Option<&Final>)],
-) -> Result<(), Error> {
-    for day in by_day(attempts.to_vec(), |(a, _)| a.id) {
-        let db = tx.day(id_day(day[0].0.id))?;
-        let further = day.iter().filter(|(a, _)| a.attempt > 1);
-        db.many(&ARCHIVE, further.map(|(a, _)| [a.id, i64::from(a.attempt)]))?;
-        let is_current =
-            |a: &Attempt| standing.0.get(&a.id).is_some_and(|stands| stands.is_open() && stands.attempt <= a.attempt);
-        let (current, history): (Vec<_>, Vec<_>) = day.into_iter().partition(|(a, _)| is_current(a));
-        db.many(&CURRENT, current.iter().map(|one| attempt_row(*one)))?;
-        db.many(&HISTORY, history.iter().map(|(a, _)| attempt_row((a, None))))?;
-        for (a, end) in current {
+/// Writes attempts as they stand now.
+pub(super) fn attempts(tx: &mut Tx<'_>, standing: &mut Standing, attempts: &[&Attempt]) -> Result<(), Error> {
+    for day in by_day(attempts.to_vec(), |a| a.id) {
+        let db = tx.day(id_day(day[0].id))?;
+        db.many(&ARCHIVE, day.iter().filter(|a| a.attempt > 1).map(|a| [a.id, i64::from(a.attempt)]))?;
+        let (current, history): (Vec<&Attempt>, Vec<&Attempt>) = day
+            .into_iter()
+            .partition(|a| standing.0.get(&a.id).is_some_and(|stands| stands.is_open() && stands.attempt <= a.attempt));
+        db.many(&CURRENT, current.iter().map(|a| attempt_row(a)))?;
+        db.many(&HISTORY, history.iter().map(|a| attempt_row(a)))?;
+        for a in current {
             let Some(stands) = standing.0.get_mut(&a.id) else { continue };
-            stands.ended |= end.is_some();
             tx.news.moved(attempted(stands, a));
         }
     }
@@ -315,8 +300,7 @@ fn make_final(tx: &mut Tx<'_>, standing: &Standing, of_day: Day, day: &[(usize, 
     let db = tx.day(of_day)?;
     let mut met = std::collections::HashSet::with_capacity(day.len());
     let first: Vec<bool> = day.iter().map(|(_, end)| standing.is_open(end.id) && met.insert(end.id)).collect();
-    let unwritten = |id| standing.0.get(&id).is_none_or(|stands| !stands.ended);
-    let open = day.iter().zip(&first).filter(|((_, end), first)| **first && unwritten(end.id));
+    let open = day.iter().zip(&first).filter(|(_, first)| **first);
     db.many(&FINISH, open.map(|((_, end), _)| final_row(end)))?;
     let late = day.iter().zip(&first).filter(|(_, first)| !**first);
     db.many(&LATE, late.map(|((_, end), _)| [end.id]))?;

@@ -243,51 +243,28 @@ pub(crate) fn finish(tx: &mut Tx<'_>, end: &Final) -> Result<bool, Error> {
 /// Changes of which no two are about the same thing, so that they can be written together, kind by kind.
 #[derive(Default)]
 struct Wave<'a> {
-    /// Attempts, each with the result that it led to in the same changes.
-    attempts: Vec<(&'a Attempt, Option<&'a Final>)>,
+    attempts: Vec<&'a Attempt>,
     parts: Vec<(i64, u8, &'a str)>,
     receipts: Vec<&'a Receipt>,
     finals: Vec<(usize, &'a Final)>,
     live: Vec<&'a Change>,
 }
 
-/// What was met of one message, claim or orphan.
-#[derive(Default)]
-struct Met {
-    times: usize,
-    /// Wave and place of its last attempt, while nothing but its receipts and parts came after it.
-    attempt: Option<(usize, usize)>,
-}
-
 /// Parts changes so that those of one message, claim or orphan keep their order.
 fn waves(changes: &[Change]) -> Vec<Wave<'_>> {
-    let mut met: HashMap<i64, Met> = HashMap::with_capacity(changes.len());
+    let mut met: HashMap<i64, usize> = HashMap::with_capacity(changes.len());
     let mut waves: Vec<Wave<'_>> = Vec::new();
     for (at, change) in changes.iter().enumerate() {
-        let met = met.entry(change.about()).or_default();
-        let number = met.times;
-        if waves.len() <= number {
+        let times = met.entry(change.about()).or_default();
+        if waves.len() <= *times {
             waves.push(Wave::default());
         }
-        met.times += 1;
-        if let Change::Final(end) = change
-            && let Some((wave, place)) = met.attempt.take()
-            && waves[wave].attempts[place].0.attempt == end.attempt
-        {
-            waves[wave].attempts[place].1 = Some(end);
-        }
-        let wave = &mut waves[number];
+        let wave = &mut waves[*times];
+        *times += 1;
         match change {
-            Change::Attempt(attempt) => {
-                met.attempt = Some((number, wave.attempts.len()));
-                wave.attempts.push((attempt, None));
-            }
+            Change::Attempt(attempt) => wave.attempts.push(attempt),
             Change::Parts { id, attempt, relay_id } => wave.parts.push((*id, *attempt, relay_id)),
             Change::Final(end) => wave.finals.push((at, end)),
-            Change::Park { .. } => {
-                met.attempt = None;
-                wave.live.push(change);
-            }
             Change::Receipt(receipt) => wave.receipts.push(receipt),
             other => wave.live.push(other),
         }
