@@ -365,7 +365,7 @@ impl Service {
             send_at: prepared.send_at.map_or(0, Timestamp::millis),
             expires_ms: prepared.expires_in.as_millis() as i64,
             recipient: hash(HashPurpose::Recipient, prepared.to.national()),
-            last4: hash(HashPurpose::LastFour, prepared.to.last4()),
+            last4: self.settings.last4_key(vault, account, &prepared.to),
             content,
             sealed: vault.seal(&plain),
             extra: prepare::extra(&prepared.draft),

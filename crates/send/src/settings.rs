@@ -6,10 +6,15 @@ use std::sync::{Arc, Mutex};
 
 use bongsu_domain::{AccountId, Channel, PhoneNumber, Price, ad};
 use bongsu_store::prices::PriceTable;
-use bongsu_store::{Error, Store, Vault, accounts, index, prices, senders, team};
+use bongsu_store::{Error, HashPurpose, Store, Vault, accounts, index, prices, senders, team};
+
+use crate::accept::search_hash;
 
 /// Sender numbers that are remembered, and accounts.
 const SENDERS_MAX: usize = 100_000;
+
+/// Last digits of recipients whose keyed hash is remembered: an account has 10,000 at most, and many messages to each.
+const ENDINGS_MAX: usize = 50_000;
 
 /// What accepting takes of an account's row.
 #[derive(Debug, Default)]
@@ -37,6 +42,7 @@ struct Kept {
 pub struct Settings {
     kept: Mutex<Kept>,
     last: Mutex<LastSender>,
+    endings: Mutex<HashMap<(AccountId, [u8; 4]), i64>>,
 }
 
 impl Settings {
@@ -82,6 +88,17 @@ impl Settings {
     /// What messages of a sender number are found by.
     pub fn sender_key(&self, vault: &Vault, account: AccountId, number: &PhoneNumber) -> i64 {
         index::sender_key(account, self.number_hash(vault, number))
+    }
+
+    /// What messages to numbers with these last four digits are found by.
+    pub fn last4_key(&self, vault: &Vault, account: AccountId, number: &PhoneNumber) -> i64 {
+        let hash = || search_hash(vault, HashPurpose::LastFour, account, number.last4());
+        let Ok(digits) = number.last4().as_bytes().try_into() else { return hash() };
+        let mut endings = self.endings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if endings.len() >= ENDINGS_MAX {
+            endings.clear();
+        }
+        *endings.entry((account, digits)).or_insert_with(hash)
     }
 
     fn number_hash(&self, vault: &Vault, number: &PhoneNumber) -> i64 {
