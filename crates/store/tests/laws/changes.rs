@@ -57,7 +57,8 @@ async fn a_final_status_never_changes_and_is_refunded_once() {
 async fn an_attempt_and_its_result_are_the_same_together_and_apart() {
     let house = house();
     let account = house.account(100).await;
-    let lives: [fn(&House, i64, bongsu_domain::AccountId) -> Vec<Change>; 6] = [
+    type Life = fn(&House, i64, bongsu_domain::AccountId) -> Vec<Change>;
+    let lives: [Life; 6] = [
         |house, id, _| {
             vec![submitted(house, id, 1, 0, "a"), receipt(house, id, 1, Verdict::Decided), delivered(house, id, 1)]
         },
