@@ -1,23 +1,23 @@
 //! API keys: what a caller proves itself with. Only their SHA-256 is stored, so nobody can read a key out of the store.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
-
-use aws_lc_rs::digest;
 use bongsu_domain::{AccountId, KeyId, Network, Secret, Timestamp};
 
 use crate::accounts;
 use crate::db::{Db, Row, params};
 use crate::error::{Error, Kind};
-use crate::vault;
 use crate::{PAGE_MAX, Store};
 
+mod look_up;
 mod nonces;
 mod plain;
 mod scopes;
+mod text;
 
+pub use look_up::{Cache, authenticate, by_id};
 pub use nonces::{NONCE_LIFE, use_nonce};
 pub use scopes::{KeyKind, KeyScope, Role, Scopes, Signing};
+
+use text::{generate, generate_signing, sha256};
 
 /// Keys that one account, or the operator, can have at a time.
 pub const KEYS_MAX: u32 = 100;
@@ -27,19 +27,8 @@ pub const NETWORKS_MAX: usize = 20;
 /// The longest name of a key, in characters.
 pub const NAME_MAX: usize = 50;
 
-/// What every key begins with; scanners for leaked secrets look for it together with the checksum at the end.
-const LEAD: &str = "bk_";
-const RANDOM_LEN: usize = 32;
-/// 32 bytes in base 32.
-const BODY_LEN: usize = 52;
-/// 30 bits of SHA-256 over what precedes them.
-const CHECK_LEN: usize = 6;
 /// Characters of a key that are stored and shown, so that people can tell keys apart.
 const PREFIX_LEN: usize = 8;
-/// What every secret for signing begins with.
-const SIGNING_LEAD: &str = "bs_";
-const CACHED_MAX: usize = 10_000;
-
 /// One key as it is stored, with what a request needs to know of its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRow {
@@ -110,49 +99,6 @@ pub struct KeyPatch {
     pub name: Option<String>,
     /// Other networks.
     pub ip_allow: Option<Vec<Network>>,
-}
-
-/// How a key is looked up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Handle {
-    Hash([u8; 32]),
-    Id(KeyId),
-}
-
-/// Keys seen lately by their hash, so that a request costs no read. A generation number keeps a read that began before
-/// a revocation from putting its stale row back afterwards.
-#[derive(Debug, Default)]
-pub struct Cache(RwLock<Cached>);
-
-#[derive(Debug, Default)]
-struct Cached {
-    generation: u64,
-    rows: HashMap<Handle, KeyRow>,
-}
-
-impl Cache {
-    /// Drops everything; called after each change of a key or an account.
-    pub(crate) fn forget(&self) {
-        let mut cached = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        cached.generation += 1;
-        cached.rows.clear();
-    }
-
-    fn find(&self, handle: &Handle) -> (u64, Option<KeyRow>) {
-        let cached = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        (cached.generation, cached.rows.get(handle).cloned())
-    }
-
-    fn keep(&self, generation: u64, handle: Handle, row: KeyRow) {
-        let mut cached = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if cached.generation != generation {
-            return;
-        }
-        if cached.rows.len() >= CACHED_MAX {
-            cached.rows.clear();
-        }
-        cached.rows.insert(handle, row);
-    }
 }
 
 const SELECT: &str = "SELECT k.id, k.account, k.kind, k.prefix, k.scopes, k.created, k.revoked, \
@@ -354,60 +300,6 @@ fn networks(networks: &[Network]) -> String {
     networks.iter().map(Network::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// The key that a caller presents. `None` when it is malformed, unknown, revoked or switched off. A suspended account's
-/// key is answered (`suspended` is true), so that the caller can be told apart from a stranger.
-///
-/// # Errors
-/// Only those of the store.
-pub async fn authenticate(store: &Store, presented: &str) -> Result<Option<KeyRow>, Error> {
-    if !is_well_formed(presented) {
-        return Ok(None);
-    }
-    look_up(store, Handle::Hash(sha256(presented))).await
-}
-
-/// The key that a signed request names, as [`authenticate`].
-///
-/// # Errors
-/// Only those of the store.
-pub async fn by_id(store: &Store, id: KeyId) -> Result<Option<KeyRow>, Error> {
-    look_up(store, Handle::Id(id)).await
-}
-
-async fn look_up(store: &Store, handle: Handle) -> Result<Option<KeyRow>, Error> {
-    let (generation, known) = store.admin_cache().find(&handle);
-    if known.is_some() {
-        return Ok(known);
-    }
-    // Boxed: nearly every request finds its key in memory.
-    Box::pin(read_up(store, handle, generation)).await
-}
-
-async fn read_up(store: &Store, handle: Handle, generation: u64) -> Result<Option<KeyRow>, Error> {
-    let read = store.read(move |reader| {
-        let by = match handle {
-            Handle::Hash(_) => "k.hash = ?",
-            Handle::Id(_) => "k.id = ?",
-        };
-        let sql = format!("{SELECT} WHERE {by} AND k.revoked IS NULL AND k.active = 1");
-        let mut statement = reader.live.prepare_cached(&sql)?;
-        let mut rows = match &handle {
-            Handle::Hash(hash) => statement.query([&hash[..]])?,
-            Handle::Id(id) => statement.query([id.0])?,
-        };
-        rows.next()?.map(|row| from_row(&row)).transpose()
-    });
-    let what = match &handle {
-        Handle::Hash(hash) => format!("key:{}", base32(hash)),
-        Handle::Id(id) => format!("key:{id}"),
-    };
-    let row = store.by_way_of_beside(&what, plain::decode, plain::encode, read).await?;
-    if let Some(row) = &row {
-        store.admin_cache().keep(generation, handle, row.clone());
-    }
-    Ok(row)
-}
-
 /// Makes the first operator key. `None` when there ever was one.
 ///
 /// # Errors
@@ -508,116 +400,4 @@ fn from_row(row: &Row<'_>) -> Result<KeyRow, Error> {
         suspended: row.get(12)?,
         rate_per_s: row.get(13)?,
     })
-}
-
-fn generate() -> Secret {
-    let mut bytes = [0u8; RANDOM_LEN];
-    vault::random(&mut bytes);
-    let mut key = format!("{LEAD}{}", base32(&bytes));
-    let check = checksum(&key);
-    key.push_str(&check);
-    Secret::new(key)
-}
-
-/// A secret for signing: known to its owner and, sealed, to the store.
-fn generate_signing() -> Secret {
-    let mut bytes = [0u8; RANDOM_LEN];
-    vault::random(&mut bytes);
-    Secret::new(format!("{SIGNING_LEAD}{}", base32(&bytes)))
-}
-
-/// Refuses mistyped keys without a look into the store.
-fn is_well_formed(presented: &str) -> bool {
-    presented.len() == LEAD.len() + BODY_LEN + CHECK_LEN
-        && presented.is_ascii()
-        && presented.starts_with(LEAD)
-        && checksum(&presented[..LEAD.len() + BODY_LEN]) == presented[LEAD.len() + BODY_LEN..]
-}
-
-fn checksum(text: &str) -> String {
-    let mut check = base32(&sha256(text)[..4]);
-    check.truncate(CHECK_LEN);
-    check
-}
-
-fn sha256(text: &str) -> [u8; 32] {
-    let mut hash = [0u8; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    hash
-}
-
-/// Crockford's base 32 in lower case: no i, l, o or u to misread.
-fn base32(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut out = String::with_capacity(bytes.len() * 8 / 5 + 1);
-    let (mut bits, mut held) = (0u32, 0u32);
-    for byte in bytes {
-        bits = (bits << 8) | u32::from(*byte);
-        held += 8;
-        while held >= 5 {
-            held -= 5;
-            out.push(char::from(ALPHABET[((bits >> held) & 31) as usize]));
-        }
-    }
-    if held > 0 {
-        out.push(char::from(ALPHABET[((bits << (5 - held)) & 31) as usize]));
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_carries_its_own_checksum() {
-        let key = generate();
-        let key = key.expose();
-        assert_eq!(key.len(), 61);
-        assert!(is_well_formed(key));
-        for at in 0..key.len() {
-            let mut bad = key.as_bytes().to_vec();
-            bad[at] = if bad[at] == b'0' { b'1' } else { b'0' };
-            assert!(!is_well_formed(&String::from_utf8(bad).unwrap()), "position {at}");
-        }
-        for bad in ["", "bk_", &key[1..], &format!("{key}0"), &key.replace("bk_", "봉")] {
-            assert!(!is_well_formed(bad));
-        }
-        assert_ne!(generate().expose(), key);
-    }
-
-    #[test]
-    fn base32_matches_known_values() {
-        assert_eq!(base32(b""), "");
-        assert_eq!(base32(b"f"), "cr");
-        assert_eq!(base32(b"foobar"), "csqpyrk1e8");
-    }
-
-    #[test]
-    fn a_read_older_than_a_revocation_is_not_cached() {
-        let row = KeyRow {
-            id: KeyId(1),
-            account: None,
-            kind: KeyKind::Operator,
-            name: String::new(),
-            prefix: "bk_00000".into(),
-            scopes: Scopes::OPERATOR,
-            created: Timestamp(0),
-            revoked: None,
-            active: true,
-            ip_allow: Vec::new(),
-            signing: Signing::None,
-            signing_sealed: None,
-            suspended: false,
-            rate_per_s: 0,
-        };
-        let (cache, handle) = (Cache::default(), Handle::Hash([1; 32]));
-        let (before, _) = cache.find(&handle);
-        cache.forget();
-        cache.keep(before, handle, row.clone());
-        assert_eq!(cache.find(&handle).1, None);
-        let (now, _) = cache.find(&handle);
-        cache.keep(now, handle, row.clone());
-        assert_eq!(cache.find(&handle).1, Some(row));
-    }
 }
