@@ -32,9 +32,7 @@ const UNSETTLED_MAX: usize = 16_000;
 const CLAIM_MAX: usize = 500;
 /// The fewest messages of a turn, so that many accounts do not make many tiny commits.
 const TURN_MIN: usize = 16;
-/// Messages that are worth a claim of `bulk` or `ad` at once; room for fewer waits a moment for more.
-const WORTH: usize = CLAIM_MAX;
-/// How long it waits.
+/// How long room in `bulk` or `ad` for less than a whole claim waits for more.
 const WORTH_WAIT: Duration = Duration::from_millis(20);
 /// Records taken from the queue of a lane at once.
 const PULL_MAX: usize = 1_000;
@@ -367,7 +365,7 @@ impl Dispatcher {
         let (ready, channel) = (turn.ready.len(), turn.ready.front().map(|ready| ready.row.channel));
         let ratio = channel.and_then(|channel| self.ratios.get(account, channel));
         let room = ratio.map_or(u32::MAX, |ratio| booking::room_in_ratio(&self.shared, ratio, lane, now));
-        room as usize >= ready.min(quantum).min(WORTH)
+        room as usize >= ready.min(quantum)
     }
 
     /// Lets waiting runs of a lane go, account by account.
