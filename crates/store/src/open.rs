@@ -276,19 +276,25 @@ fn newest_slice(board: &facts::Board, at: Option<Day>, db: &Db) -> Result<(), Er
     Ok(())
 }
 
+/// The newest id of each kind that is kept: ids go on above them.
+pub(crate) const NEWEST: [&str; 11] = [
+    "SELECT MAX(id) FROM requests",
+    "SELECT MAX(first + count) FROM runs WHERE first = (SELECT MAX(first) FROM runs)",
+    "SELECT MAX(id) FROM claims",
+    "SELECT MAX(id) FROM accounts",
+    "SELECT MAX(id) FROM api_keys",
+    "SELECT MAX(id) FROM senders",
+    "SELECT MAX(id) FROM relays",
+    "SELECT MAX(id) FROM audit_log",
+    "SELECT MAX(id) FROM send_groups",
+    "SELECT MAX(id) FROM webhook_deliveries",
+    "SELECT MAX(seq) FROM orphan_receipts",
+];
+
 /// Ids go on above everything that was ever given.
 fn resume_ids(layout: &Layout, live: &Db, node: u16) -> Result<IdGen, Error> {
     let mut ids = IdGen::new(node);
-    for sql in [
-        "SELECT MAX(id) FROM requests",
-        "SELECT MAX(first + count) FROM runs WHERE first = (SELECT MAX(first) FROM runs)",
-        "SELECT MAX(id) FROM claims",
-        "SELECT MAX(id) FROM accounts",
-        "SELECT MAX(id) FROM api_keys",
-        "SELECT MAX(id) FROM senders",
-        "SELECT MAX(id) FROM relays",
-        "SELECT MAX(id) FROM audit_log",
-    ] {
+    for sql in NEWEST {
         if let Some(id) = live.query_row(sql, (), |row| row.get::<Option<i64>>(0))? {
             ids.observe(id);
         }

@@ -14,7 +14,7 @@ use super::{history, migrate};
 use crate::db::{Db, mysql};
 use crate::error::{Error, Kind};
 use crate::migrate::Step;
-use crate::open::Options;
+use crate::open::{NEWEST, Options};
 use crate::readers::{READ_TIME_MAX, Reader, Readers};
 use crate::store::{Inner, Place, Store};
 use crate::vault::{self, Vault};
@@ -194,17 +194,7 @@ fn incarnation(options: &Options) -> i64 {
 
 fn newest_id(db: &Db) -> Result<Option<i64>, Error> {
     let mut newest = None;
-    for sql in [
-        "SELECT MAX(id) FROM requests",
-        "SELECT MAX(first + count) FROM runs WHERE first = (SELECT MAX(first) FROM runs)",
-        "SELECT MAX(id) FROM claims",
-        "SELECT MAX(id) FROM messages",
-        "SELECT MAX(id) FROM accounts",
-        "SELECT MAX(id) FROM api_keys",
-        "SELECT MAX(id) FROM senders",
-        "SELECT MAX(id) FROM relays",
-        "SELECT MAX(id) FROM audit_log",
-    ] {
+    for sql in NEWEST.into_iter().chain(["SELECT MAX(id) FROM messages"]) {
         newest = newest.max(db.query_row(sql, (), |row| row.get::<Option<i64>>(0))?);
     }
     Ok(newest)

@@ -235,7 +235,8 @@ impl Writer {
         found
     }
 
-    /// Books refunds, account by account in their order, at the end of the transaction.
+    /// Books refunds, account by account in their order, at the end of the transaction. Their causes carry the node and its
+    /// count of commits: both last over restarts and steps of the clock, which no number made from the time does.
     fn give_back(&self, refunds: Refunds, now: Timestamp) -> Result<(), Error> {
         let mut by_account: BTreeMap<(i64, u8), Vec<(bongsu_domain::Day, i64)>> = BTreeMap::new();
         for ((day, account, unit), amount) in refunds {
@@ -243,8 +244,7 @@ impl Writer {
         }
         for ((account, unit), days) in by_account {
             for (day, amount) in days {
-                let number = crate::tx::block(&self.ids, now, 1)?;
-                let cause = format!("settle:{day}:{number}");
+                let cause = format!("settle:{day}:{}.{}", self.fence.node, self.fence.commits + 1);
                 wallet::credit(&self.live, AccountId(account), wallet::unit_of(unit)?, amount, &cause, now)?;
             }
         }

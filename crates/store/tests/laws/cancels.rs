@@ -32,6 +32,20 @@ async fn a_cancel_refunds_once() {
 }
 
 #[tokio::test]
+async fn refunds_of_two_lives_within_one_millisecond_are_both_booked() {
+    let house = house();
+    let account = house.account(10).await;
+    let (first, second) =
+        (house.accept(account, Lane::Bulk, sms(2)).await, house.accept(account, Lane::Bulk, sms(2)).await);
+    let house = house.reopen();
+    house.store.cancel(Some(account), first).await.unwrap();
+    let house = house.reopen();
+    house.store.cancel(Some(account), second).await.unwrap();
+    assert_eq!(house.balance(account).await, 10);
+    house.assert_sound(2).await;
+}
+
+#[tokio::test]
 async fn a_cancel_after_the_claim_is_too_late() {
     let house = house();
     let account = house.account(10).await;
