@@ -8,18 +8,32 @@ use crate::error::{Error, Kind};
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) sql: &'static str,
+    /// It only changes how the rows of this table lie. A file that has some keeps its layout: both are read and written
+    /// alike, and a start must not take as long as copying the history does.
+    pub(crate) while_empty: Option<&'static str>,
 }
 
 macro_rules! steps {
-    ($folder:literal: $($name:literal),+) => {
-        &[$(Step { name: $name, sql: include_str!(concat!("../migrations/sqlite/", $folder, "/", $name, ".sql")) }),+]
+    ($folder:literal: $($name:literal),+ $(; while $table:literal is empty: $last:literal)?) => {
+        &[
+            $(steps!(one $folder, $name, None)),+
+            $(, steps!(one $folder, $last, Some($table)))?
+        ]
+    };
+    (one $folder:literal, $name:literal, $while_empty:expr) => {
+        Step {
+            name: $name,
+            sql: include_str!(concat!("../migrations/sqlite/", $folder, "/", $name, ".sql")),
+            while_empty: $while_empty,
+        }
     };
 }
 
 /// The file that lives as long as the installation.
-pub(crate) const LIVE: &[Step] = steps!("live": "0001_send", "0002_admin", "0003_processes", "0004_facts", "0005_waiting", "0006_groups", "0007_webhooks", "0008_reading", "0009_access", "0010_claims");
+pub(crate) const LIVE: &[Step] = steps!("live": "0001_send", "0002_admin", "0003_processes", "0004_facts", "0005_waiting", "0006_groups", "0007_webhooks", "0008_reading", "0009_access", "0010_claims", "0011_rowids");
 /// One file a day of accept.
-pub(crate) const DAY: &[Step] = steps!("day": "0001_messages", "0002_facts", "0003_reading");
+pub(crate) const DAY: &[Step] =
+    steps!("day": "0001_messages", "0002_facts", "0003_reading"; while "messages" is empty: "0004_rowids");
 /// The search keys of one day.
 pub(crate) const INDEX: &[Step] = steps!("index": "0001_runs");
 
@@ -47,8 +61,9 @@ pub(crate) fn migrate(db: &Connection, steps: &[Step]) -> Result<(), Error> {
                 ));
             }
             None => {
+                let sql = if keeps_layout(db, step)? { "" } else { step.sql };
                 db.execute_batch("BEGIN IMMEDIATE")?;
-                let done = db.execute_batch(step.sql).and_then(|()| {
+                let done = db.execute_batch(sql).and_then(|()| {
                     db.execute(
                         "INSERT INTO schema_steps VALUES (?, ?, ?)",
                         rusqlite::params![no as i64, step.name, checksum],
@@ -60,6 +75,11 @@ pub(crate) fn migrate(db: &Connection, steps: &[Step]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn keeps_layout(db: &Connection, step: &Step) -> Result<bool, Error> {
+    let Some(table) = step.while_empty else { return Ok(false) };
+    Ok(db.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {table})"), [], |row| row.get(0))?)
 }
 
 /// FNV-1a: notices an edited step; it guards against mistakes, not against attackers.

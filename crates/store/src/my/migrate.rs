@@ -6,7 +6,7 @@ use crate::migrate::{Step, checksum};
 
 macro_rules! steps {
     ($($name:literal),+) => {
-        &[$(Step { name: $name, sql: include_str!(concat!("../../migrations/mysql/", $name, ".sql")) }),+]
+        &[$(Step { name: $name, sql: include_str!(concat!("../../migrations/mysql/", $name, ".sql")), while_empty: None }),+]
     };
 }
 

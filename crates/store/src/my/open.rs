@@ -215,8 +215,9 @@ pub fn migrate_further(url: &str, name: &'static str, sql: &'static str) -> Resu
     let address = mysql::Address::parse(url, 60, Arc::default())?;
     apart(|| {
         let db = Db::from(mysql::Conn::new(address, None)?);
-        let known = migrate::STEPS.iter().map(|step| Step { name: step.name, sql: step.sql });
-        let steps: Vec<Step> = known.chain([Step { name, sql }]).collect();
+        let known =
+            migrate::STEPS.iter().map(|step| Step { name: step.name, sql: step.sql, while_empty: step.while_empty });
+        let steps: Vec<Step> = known.chain([Step { name, sql, while_empty: None }]).collect();
         migrate::alone(&db, || migrate::migrate(&db, &steps))
     })
 }

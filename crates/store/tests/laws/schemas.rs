@@ -16,7 +16,7 @@ const ONLY_TABLES: &str = "tags";
 /// What a database numbers after the commit, and so keeps otherwise than files.
 const OTHERWISE: &str = "event_slices";
 
-/// Columns of each table in their order: name, and whether it may be missing.
+/// Columns of each table, by name, and whether they may be missing. Nothing reads them by their place.
 type Schema = BTreeMap<String, Vec<(String, bool)>>;
 
 fn of_file(path: &std::path::Path, schema: &mut Schema) {
@@ -24,7 +24,7 @@ fn of_file(path: &std::path::Path, schema: &mut Schema) {
     let mut columns = db
         .prepare(
             "SELECT m.name, c.name, c.\"notnull\", c.pk FROM sqlite_schema AS m, pragma_table_info(m.name) AS c
-               WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' ORDER BY m.name, c.cid",
+               WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' ORDER BY m.name, c.name",
         )
         .unwrap();
     let mut rows = columns.query([]).unwrap();
@@ -53,7 +53,7 @@ async fn files_and_databases_have_the_same_tables_and_columns() {
     let of_database = house.store.read(|reader| {
         let mut columns = reader.live.prepare_cached(
             "SELECT table_name, column_name, is_nullable FROM information_schema.columns
-               WHERE table_schema = DATABASE() ORDER BY table_name, ordinal_position",
+               WHERE table_schema = DATABASE() ORDER BY table_name, column_name",
         )?;
         let rows = columns.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get::<String>(2)? == "YES")))?;
         let mut schema = Schema::new();
