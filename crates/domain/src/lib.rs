@@ -11,6 +11,7 @@ pub mod hours;
 pub mod id;
 pub mod lane;
 pub mod lease;
+pub mod map;
 pub mod net;
 pub mod phone;
 pub mod price;

@@ -1,9 +1,10 @@
 //! Messages between claim and result: what memory knows about each, and how answers and receipts find it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard};
 
+use bongsu_domain::map::{IdMap, QuickMap};
 use bongsu_domain::{AccountId, Channel, Code, Lane, Tried, Unit};
 
 /// Submitted messages that memory keeps; the oldest over it go to the store.
@@ -109,10 +110,11 @@ pub struct Flights {
 /// The flights, while they are locked.
 pub struct Inner {
     hasher: RandomState,
-    flights: HashMap<i64, Flight>,
-    claims: HashMap<i64, u32>,
-    by_relay_id: HashMap<u64, Place>,
-    recent: HashMap<u64, Place>,
+    flights: IdMap<Flight>,
+    claims: IdMap<u32>,
+    /// By a keyed hash of relay, the relay's id and the recipient.
+    by_relay_id: QuickMap<u64, Place>,
+    recent: QuickMap<u64, Place>,
     recent_order: VecDeque<u64>,
     waiting: VecDeque<(i64, i64, u8)>,
 }
@@ -122,10 +124,10 @@ impl Default for Flights {
         Self {
             inner: Mutex::new(Inner {
                 hasher: RandomState::new(),
-                flights: HashMap::new(),
-                claims: HashMap::new(),
-                by_relay_id: HashMap::new(),
-                recent: HashMap::new(),
+                flights: IdMap::default(),
+                claims: IdMap::default(),
+                by_relay_id: QuickMap::default(),
+                recent: QuickMap::default(),
                 recent_order: VecDeque::new(),
                 waiting: VecDeque::new(),
             }),

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use bongsu_domain::map::QuickMap;
 use bongsu_domain::{AccountId, Channel, PhoneNumber, Price, ad};
 use bongsu_store::prices::PriceTable;
 use bongsu_store::{Error, HashPurpose, Store, Vault, accounts, index, prices, senders, team};
@@ -42,7 +43,7 @@ struct Kept {
 pub struct Settings {
     kept: Mutex<Kept>,
     last: Mutex<LastSender>,
-    endings: Mutex<HashMap<(AccountId, [u8; 4]), i64>>,
+    endings: Mutex<QuickMap<(AccountId, [u8; 4]), i64>>,
 }
 
 impl Settings {

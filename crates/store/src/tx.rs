@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use crate::changes::Standing;
 use crate::db::Db;
 use crate::db::dialect::{Kind::Int, Many};
 use crate::error::{Error, Kind};
@@ -52,11 +53,13 @@ pub(crate) struct Days {
     files: BTreeMap<Day, DayFile>,
     index: Arc<Index>,
     pages_max: Option<u32>,
+    /// Messages as this thread wrote them.
+    standing: Standing,
 }
 
 impl Days {
     pub(crate) fn new(layout: Layout, index: Arc<Index>, pages_max: Option<u32>) -> Self {
-        Self { layout, files: BTreeMap::new(), index, pages_max }
+        Self { layout, files: BTreeMap::new(), index, pages_max, standing: Standing::default() }
     }
 
     /// The file of a day within the open transaction.
@@ -104,6 +107,7 @@ impl Days {
     /// Closes a day that retention removes.
     pub(crate) fn close(&mut self, day: Day) {
         self.files.remove(&day);
+        self.standing.forget();
     }
 
     /// Rows that the open group commit changed; `None` when a failed statement ended the transaction of a file.
@@ -135,7 +139,13 @@ impl Days {
         Ok((settles, rows))
     }
 
+    /// A unit failed: what it noted of messages may not stand.
+    pub(crate) fn forget_standing(&mut self) {
+        self.standing.forget();
+    }
+
     fn rollback(&mut self) {
+        self.standing.forget();
         for file in self.files.values_mut().filter(|file| file.open) {
             // A failed statement may have ended the transaction already; then there is nothing left to roll back.
             let _ = file.db.execute("ROLLBACK", ());
@@ -227,6 +237,14 @@ impl Tx<'_> {
         match &mut self.history {
             History::Files(days) => Ok(&days.peek(day)?.db),
             History::Tables(_) => Ok(self.live),
+        }
+    }
+
+    /// Messages as the only writer of the files left them. Where several processes write nothing can be remembered.
+    pub(crate) fn remembered(&mut self) -> Option<&mut Standing> {
+        match &mut self.history {
+            History::Files(days) => Some(&mut days.standing),
+            History::Tables(_) => None,
         }
     }
 

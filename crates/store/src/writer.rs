@@ -245,6 +245,7 @@ impl Writer {
         if ran.is_err() {
             self.files.fresh.truncate(runs);
             self.files.news.undo(mark);
+            self.files.days.forget_standing();
         }
         if !ended(&self.files.live) {
             if ran.is_err() {

@@ -3,8 +3,8 @@
 use bongsu_domain::Status;
 use bongsu_domain::id::id_day;
 
-use super::messages::{self, Standing};
-use super::{Change, Orphan, Submit, Unknown};
+use super::messages;
+use super::{Change, Orphan, Standing, Submit, Unknown};
 use crate::claims;
 use crate::db::dialect::Kind::{Blob, Int, Text};
 use crate::db::dialect::Many;

@@ -1,16 +1,15 @@
 //! Changes of message rows, their attempts and receipts.
 
-use std::collections::HashMap;
-
 use bongsu_domain::id::{id_day, id_millis};
-use bongsu_domain::{AccountId, Channel, Code, Day, Lane, Status, Unit};
+use bongsu_domain::{Code, Day, Status};
 
+use super::standing::{Standing, Stands};
 use super::{Attempt, Final, Receipt, Verdict};
 use crate::db::dialect::Kind::{Blob, Int, Text};
 use crate::db::dialect::Many;
 use crate::db::{Value, int, int_or_null, text_or_null};
-use crate::error::{Error, Kind as ErrorKind};
-use crate::facts::{EventKind, Moved, NO_RELAY};
+use crate::error::Error;
+use crate::facts::{EventKind, Moved};
 use crate::rows::Outcome;
 use crate::tx::Tx;
 
@@ -80,97 +79,6 @@ static ENDED: Many = Many::new(
     &[("v_id", Int), ("v_attempt", Int), ("v_code", Int), ("v_result", Int), ("v_outcome", Int)],
 );
 
-/// A message as it stands before a change.
-#[derive(Debug, Clone)]
-pub(super) struct Stands {
-    attempt: u8,
-    status: Status,
-    account: AccountId,
-    request: i64,
-    lane: Lane,
-    channel: Channel,
-    unit: Unit,
-    price: i64,
-    stat: u32,
-    relay: u8,
-}
-
-const STANDS: &str =
-    "SELECT id, attempt, status, account, request, lane, channel, unit, price, stat, relay FROM messages WHERE id";
-
-impl Stands {
-    fn read(row: &crate::db::Row<'_>) -> Result<(i64, Self), Error> {
-        let bad = || Error::new(ErrorKind::Corrupt, "message row with an unknown status, lane, channel or unit");
-        let stands = Self {
-            attempt: row.get(1)?,
-            status: Status::from_u8(row.get(2)?).ok_or_else(bad)?,
-            account: AccountId(row.get(3)?),
-            request: row.get(4)?,
-            lane: Lane::from_u8(row.get(5)?).ok_or_else(bad)?,
-            channel: Channel::from_u8(row.get(6)?).ok_or_else(bad)?,
-            unit: Unit::from_u8(row.get(7)?).ok_or_else(bad)?,
-            price: row.get(8)?,
-            stat: row.get(9)?,
-            relay: row.get::<Option<u8>>(10)?.unwrap_or(NO_RELAY),
-        };
-        Ok((row.get(0)?, stands))
-    }
-
-    fn is_open(&self) -> bool {
-        !self.status.is_final()
-    }
-
-    /// The message stands so from now on.
-    fn moves(&mut self, id: i64, is: Status, kind: Option<EventKind>, code: Code, at: i64, refunded: i64) -> Moved {
-        let was = std::mem::replace(&mut self.status, is);
-        let Stands { account, request, lane, channel, unit, price, stat, relay, attempt, .. } = *self;
-        Moved {
-            id,
-            account,
-            request,
-            lane,
-            channel,
-            unit,
-            stat,
-            price,
-            was,
-            is,
-            kind,
-            code,
-            attempt,
-            relay,
-            at,
-            refunded,
-        }
-    }
-}
-
-/// What stands in the rows that will change. Where several processes write, they are locked, in the order of ids, so that
-/// two writers never wait for each other in a circle.
-#[derive(Default)]
-pub(super) struct Standing(HashMap<i64, Stands>);
-
-impl Standing {
-    pub(super) fn lock(tx: &mut Tx<'_>, ids: impl Iterator<Item = i64>) -> Result<Self, Error> {
-        let mut ids: Vec<i64> = ids.collect();
-        ids.sort_unstable();
-        ids.dedup();
-        if tx.live.is_mysql() {
-            let rows = tx.live.select_in(STANDS, &ids, "ORDER BY id /* lock */", Stands::read)?;
-            return Ok(Self(rows.into_iter().collect()));
-        }
-        let mut rows = HashMap::with_capacity(ids.len());
-        for of_day in ids.chunk_by(|a, b| id_day(*a) == id_day(*b)) {
-            rows.extend(tx.day(id_day(of_day[0]))?.select_in(STANDS, of_day, "", Stands::read)?);
-        }
-        Ok(Self(rows))
-    }
-
-    fn is_open(&self, id: i64) -> bool {
-        self.0.get(&id).is_some_and(Stands::is_open)
-    }
-}
-
 fn by_day<T>(mut items: Vec<T>, id: impl Fn(&T) -> i64) -> Vec<Vec<T>> {
     items.sort_by_key(|item| id(item));
     let mut days: Vec<Vec<T>> = Vec::new();
@@ -207,11 +115,11 @@ pub(super) fn attempts(tx: &mut Tx<'_>, standing: &mut Standing, attempts: &[&At
         db.many(&ARCHIVE, day.iter().filter(|a| a.attempt > 1).map(|a| [a.id, i64::from(a.attempt)]))?;
         let (current, history): (Vec<&Attempt>, Vec<&Attempt>) = day
             .into_iter()
-            .partition(|a| standing.0.get(&a.id).is_some_and(|stands| stands.is_open() && stands.attempt <= a.attempt));
+            .partition(|a| standing.get(a.id).is_some_and(|stands| stands.is_open() && stands.attempt <= a.attempt));
         db.many(&CURRENT, current.iter().map(|a| attempt_row(a)))?;
         db.many(&HISTORY, history.iter().map(|a| attempt_row(a)))?;
         for a in current {
-            let Some(stands) = standing.0.get_mut(&a.id) else { continue };
+            let Some(stands) = standing.get_mut(a.id) else { continue };
             tx.news.moved(attempted(stands, a));
         }
     }
@@ -248,7 +156,7 @@ pub(super) fn receipts(tx: &mut Tx<'_>, standing: &Standing, receipts: &[&Receip
     for day in by_day(receipts.to_vec(), |r| r.id) {
         let rows = day.iter().map(|r| {
             let Receipt { id, attempt, part, at, verdict, raw } = r;
-            let decided = standing.0.get(id).is_some_and(|stands| !stands.is_open());
+            let decided = standing.get(*id).is_some_and(|stands| !stands.is_open());
             let verdict = if decided && *verdict == Verdict::Decided { Verdict::Repeated } else { *verdict };
             [int(*id), int(*attempt), int(*part), int(at.micros()), int(verdict as u8), Value::Blob(raw)]
         });
@@ -284,7 +192,7 @@ pub(super) fn finish(
             if let Some((account, unit, amount)) = refund {
                 tx.refund(of_day, account, unit, amount)?;
             }
-            if let Some(stands) = standing.0.get_mut(&end.id).filter(|_| first) {
+            if let Some(stands) = standing.get_mut(end.id).filter(|_| first) {
                 let refunded = refund.map_or(0, |(_, _, amount)| amount);
                 let kind = EventKind::of_end(end.status);
                 let ended = stands.moves(end.id, end.status, kind, end.code, end.at, refunded);
@@ -298,7 +206,7 @@ pub(super) fn finish(
 /// Writes the ends of open messages; tells which those are.
 fn make_final(tx: &mut Tx<'_>, standing: &Standing, of_day: Day, day: &[(usize, &Final)]) -> Result<Vec<bool>, Error> {
     let db = tx.day(of_day)?;
-    let mut met = std::collections::HashSet::with_capacity(day.len());
+    let mut met = bongsu_domain::map::IdSet::default();
     let first: Vec<bool> = day.iter().map(|(_, end)| standing.is_open(end.id) && met.insert(end.id)).collect();
     let open = day.iter().zip(&first).filter(|(_, first)| **first);
     db.many(&FINISH, open.map(|((_, end), _)| final_row(end)))?;
@@ -308,7 +216,7 @@ fn make_final(tx: &mut Tx<'_>, standing: &Standing, of_day: Day, day: &[(usize, 
     let of_history = day
         .iter()
         .map(|(_, end)| *end)
-        .filter(|end| end.attempt > 0 && standing.0.get(&end.id).is_none_or(|stands| stands.attempt != end.attempt));
+        .filter(|end| end.attempt > 0 && standing.get(end.id).is_none_or(|stands| stands.attempt != end.attempt));
     let ended = of_history.map(|end| {
         let [id, attempt, _, code, result, outcome] = final_row(end);
         [id, attempt, code, result, outcome]
@@ -319,7 +227,7 @@ fn make_final(tx: &mut Tx<'_>, standing: &Standing, of_day: Day, day: &[(usize, 
 
 /// A message is parked. Answers whether it was open.
 pub(super) fn stop(tx: &mut Tx<'_>, standing: &mut Standing, id: i64, attempt: u8, at: i64) -> Result<bool, Error> {
-    let Some(stands) = standing.0.get_mut(&id).filter(|stands| stands.is_open()) else { return Ok(false) };
+    let Some(stands) = standing.get_mut(id).filter(|stands| stands.is_open()) else { return Ok(false) };
     let (was_attempt, relay) = (stands.attempt, stands.relay);
     let parked = stands.moves(id, Status::Parked, Some(EventKind::Held), Code::Internal, at, 0);
     tx.news.moved(Moved { attempt: attempt.max(was_attempt), relay, ..parked });
@@ -329,10 +237,12 @@ pub(super) fn stop(tx: &mut Tx<'_>, standing: &mut Standing, id: i64, attempt: u
 /// A parked message goes back into the line.
 pub(crate) fn replayed(tx: &mut Tx<'_>, id: i64) -> Result<(), Error> {
     let mut standing = Standing::lock(tx, std::iter::once(id))?;
-    let parked = standing.0.get_mut(&id).filter(|stands| stands.status == Status::Parked);
-    let Some(stands) = parked else { return Ok(()) };
     let at = tx.now.millis();
-    tx.news.moved(stands.moves(id, Status::Queued, None, Code::OkAccepted, at, 0));
+    let parked = standing.get_mut(id).filter(|stands| stands.status == Status::Parked);
+    let moved = parked.map(|stands| stands.moves(id, Status::Queued, None, Code::OkAccepted, at, 0));
+    standing.keep(tx);
+    let Some(moved) = moved else { return Ok(()) };
+    tx.news.moved(moved);
     tx.day(id_day(id))?.prepare_cached("UPDATE messages SET status = ? WHERE id = ? AND status = ?")?.execute((
         Status::Queued as u8,
         id,

@@ -1,19 +1,19 @@
 //! What happened to attempts: results, receipts, retries, refunds, written in batches in one group commit.
 
-use std::collections::HashMap;
-
 use bongsu_domain::{AccountId, Code, Lane, Status, Timestamp, Unit};
 
 use crate::claims::Due;
 use crate::error::Error;
 use crate::rows::Outcome;
 use crate::tx::Tx;
+use bongsu_domain::map::IdMap;
 
 mod live;
 mod messages;
+mod standing;
 
-use messages::Standing;
 pub(crate) use messages::replayed;
+pub(crate) use standing::Standing;
 
 /// One attempt as it stands now. Times are Unix milliseconds.
 #[derive(Debug, Clone)]
@@ -228,6 +228,7 @@ pub(crate) fn apply(tx: &mut Tx<'_>, changes: &[Change]) -> Result<Vec<bool>, Er
     for wave in waves(changes) {
         wave.write(tx, &mut standing, &mut firsts)?;
     }
+    standing.keep(tx);
     firsts.sort_unstable();
     Ok(firsts.into_iter().map(|(_, first)| first).collect())
 }
@@ -237,6 +238,7 @@ pub(crate) fn finish(tx: &mut Tx<'_>, end: &Final) -> Result<bool, Error> {
     let mut firsts = Vec::new();
     let mut standing = Standing::lock(tx, std::iter::once(end.id))?;
     messages::finish(tx, &mut standing, &[(0, end)], &mut firsts)?;
+    standing.keep(tx);
     Ok(firsts.first().is_some_and(|(_, first)| *first))
 }
 
@@ -252,7 +254,8 @@ struct Wave<'a> {
 
 /// Parts changes so that those of one message, claim or orphan keep their order.
 fn waves(changes: &[Change]) -> Vec<Wave<'_>> {
-    let mut met: HashMap<i64, usize> = HashMap::with_capacity(changes.len());
+    let mut met: IdMap<usize> = IdMap::default();
+    met.reserve(changes.len());
     let mut waves: Vec<Wave<'_>> = Vec::new();
     for (at, change) in changes.iter().enumerate() {
         let times = met.entry(change.about()).or_default();

@@ -6,7 +6,7 @@ use bongsu_store::accept::NewMessage;
 use bongsu_store::changes::{Change, Receipt, Verdict};
 use bongsu_store::rows::Run;
 
-use crate::house::{House, batch_commit, delivered, failed, house, sms, together};
+use crate::house::{House, batch_commit, delivered, failed, house, sms, submitted, together};
 
 /// Pages of each file: enough for the schema and some hundreds of messages.
 const PAGES: u32 = 120;
@@ -150,4 +150,35 @@ async fn a_unit_that_fills_the_disk_leaves_its_neighbours_whole() {
     house.assert_sound(20).await;
     assert_eq!(rows_of_the_day(&house, run.first), 20, "what was staged is removed by the start");
     assert_eq!(house.apply(vec![delivered(&house, run.first, 1)]).await, [false]);
+}
+
+#[tokio::test]
+async fn what_was_undone_is_news_when_it_comes_again() {
+    let (house, account, run) = small_house().await;
+    let request = house.store.new_id().unwrap();
+    let mut slices = Vec::new();
+    while let Ok(staged) = house.try_stage(request, account, Lane::Bulk, vec![big(1_000); 50]).await {
+        slices.push(staged.slice.unwrap());
+    }
+    let room = slices.split_off(slices.len() - 3);
+    house.store.discard(room).await.unwrap();
+    type Write<'a> = std::pin::Pin<Box<dyn Future<Output = Option<Kind>> + 'a>>;
+    let answer = || -> Write<'_> {
+        let change = submitted(&house, run.first, 1, 0, "a");
+        Box::pin(async { house.store.apply(vec![change]).await.err().map(|e| e.kind()) })
+    };
+    let fill = || -> Write<'_> {
+        let request = house.store.new_id().unwrap();
+        let (house, rows) = (&house, vec![big(3_000); 300]);
+        Box::pin(async move { house.try_stage(request, account, Lane::Bulk, rows).await.err().map(|e| e.kind()) })
+    };
+    let done = together(&house.store, [answer(), fill()]).await;
+    assert_eq!(done, [Some(Kind::Full), Some(Kind::Full)], "the answer shared the commit of what filled the disk");
+    assert_eq!(house.status(run.first).await, Some(Status::Sending));
+    house.store.discard(slices).await.unwrap();
+    house.apply(vec![submitted(&house, run.first, 1, 0, "a")]).await;
+    crate::facts::agree(&house, &[account], &[]).await;
+    assert_eq!(house.apply(vec![failed(&house, run.first, 1, account, 1)]).await, [true]);
+    crate::facts::agree(&house, &[account], &[]).await;
+    house.assert_sound(20).await;
 }

@@ -1,0 +1,12 @@
+//! Maps and sets of numbers that nobody outside chooses, so that a quick hash does instead of one that withstands attackers.
+
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::RandomState;
+
+/// Values by a number or a few.
+pub type QuickMap<K, T> = HashMap<K, T, RandomState>;
+/// Values by id.
+pub type IdMap<T> = QuickMap<i64, T>;
+/// A set of ids.
+pub type IdSet = HashSet<i64, RandomState>;
