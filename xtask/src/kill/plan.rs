@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::random::Random;
 
 /// Points of the server where a kill hurts most; the server aborts there when told to (`BONGSU_CRASH_AT`).
-pub const POINTS: [&str; 4] = ["between-day-and-live", "after-live", "before-ack", "after-claim"];
+pub const POINTS: [&str; 5] = ["between-day-and-live", "after-live", "before-results", "before-ack", "after-claim"];
 /// Lanes that cycles send in.
 const LANES: [&str; 3] = ["auth", "realtime", "bulk"];
 /// Of this many cycles one is aimed at a point, the others end at a random moment.
