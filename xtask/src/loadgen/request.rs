@@ -24,10 +24,15 @@ const LONG: &str = "봉수대는 밤에는 횃불로, 낮에는 연기로 급한
 /// How often the long sentence stands in a long message: about 600 bytes in CP949.
 const LONG_TIMES: usize = 6;
 
-/// The handset of an ordinal: every ordinal below a hundred million has its own.
+/// The first numbers of 010, which are for tests and refused to others.
+const RESERVED: u64 = 10;
+/// Handsets there are.
+const HANDSETS: u64 = 100_000_000 - RESERVED;
+
+/// The handset of an ordinal: every ordinal below [`HANDSETS`] has its own.
 fn write_recipient(out: &mut Vec<u8>, ordinal: u64) {
-    // An odd step that shares no factor with 10^8 walks through all numbers without neighbours following each other.
-    let digits = ordinal.wrapping_mul(61_803_399) % 100_000_000;
+    // A step that shares no factor with their count walks through all of them without neighbours following each other.
+    let digits = RESERVED + ordinal.wrapping_mul(61_803_401) % HANDSETS;
     let _ = write!(out, "010{digits:08}");
 }
 
@@ -181,6 +186,15 @@ pub mod tests {
             let mut out = Vec::new();
             write_recipient(&mut out, ordinal);
             assert!(seen.insert(out), "ordinal {ordinal}");
+        }
+    }
+
+    #[test]
+    fn no_recipient_is_a_number_for_tests() {
+        for ordinal in (0..20).flat_map(|part| part * HANDSETS..part * HANDSETS + 5_000) {
+            let mut out = Vec::new();
+            write_recipient(&mut out, ordinal);
+            assert!(out.as_slice() >= b"01000000010".as_slice() && out.len() == 11, "ordinal {ordinal}");
         }
     }
 }
