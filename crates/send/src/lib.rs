@@ -13,7 +13,6 @@ pub mod facts;
 mod flights;
 mod foreign;
 mod gate;
-mod gather;
 pub mod groups;
 mod lanes;
 mod launch;

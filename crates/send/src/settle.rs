@@ -16,7 +16,6 @@ use tokio::sync::mpsc;
 use crate::dispatch::Shared;
 use crate::flights::{Flight, Inner, Part};
 use crate::foreign::{self, Foreign};
-use crate::gather;
 use crate::metrics::Finished;
 use crate::named;
 use crate::receipts::Unmatched;
@@ -30,6 +29,10 @@ const SHARED_CHANGES_MAX: usize = 2_400;
 const LISTS_MAX: usize = 256;
 /// Orphans that memory keeps to meet the answer they overtook.
 const ORPHANS_MAX: usize = 100_000;
+/// How long results gather before a round over a database, where each round costs round trips, whatever its size.
+const GATHER: Duration = Duration::from_millis(20);
+/// The longest that several dispatchers wait for more.
+const GATHER_MAX: Duration = Duration::from_millis(100);
 /// How often messages that wait long leave memory.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -67,8 +70,6 @@ pub struct Settler {
     ticked: Timestamp,
     /// No link is open any more.
     closed: bool,
-    /// Results of the last round.
-    last: usize,
     /// Receipts that other processes kept, and when they were looked for.
     pub(crate) foreign: Foreign,
 }
@@ -87,7 +88,6 @@ impl Settler {
             random,
             ticked,
             closed: false,
-            last: 0,
             foreign: Foreign::default(),
         }
     }
@@ -108,8 +108,7 @@ impl Settler {
                     if self.shared.territory.is_shared() {
                         self.gather(&mut lists).await;
                     }
-                    let events: Vec<Event> = lists.drain(..).flatten().collect();
-                    self.last = events.len();
+                    let events = lists.drain(..).flatten().collect();
                     self.settle(events).await;
                 }
                 Some(note) = self.notes.recv() => self.settle_note(note).await,
@@ -123,10 +122,11 @@ impl Settler {
         }
     }
 
-    /// Takes what comes within a moment as well.
+    /// Takes what comes within a moment as well: a longer one with several dispatchers, of which each hears its part only, so
+    /// that a round costs the database as little as with one.
     async fn gather(&mut self, lists: &mut Vec<Vec<Event>>) {
-        let dispatchers = self.shared.territory.part(self.shared.clock.now()).count;
-        let until = tokio::time::Instant::now() + gather::time(self.last, dispatchers);
+        let dispatchers = u32::from(self.shared.territory.part(self.shared.clock.now()).count);
+        let until = tokio::time::Instant::now() + (GATHER * (2 * dispatchers).saturating_sub(1)).min(GATHER_MAX);
         while lists.len() < LISTS_MAX {
             let more = self.events.recv_many(lists, LISTS_MAX - lists.len());
             if !tokio::time::timeout_at(until, more).await.is_ok_and(|count| count > 0) {
