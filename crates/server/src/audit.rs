@@ -47,7 +47,9 @@ pub type Taken = (String, Option<u16>);
 pub struct Seen {
     /// How many different submits there were of each; a reference has 16 bits, so several messages may share one.
     pub taken: HashMap<Taken, u64>,
-    /// Every submit that came again.
+    /// How many relays took each.
+    pub relays: HashMap<Taken, u64>,
+    /// Every submit that came again to the same relay.
     pub duplicates: Vec<Taken>,
 }
 
@@ -121,8 +123,9 @@ pub fn judge(totals: Totals, lines: &[Line], acked: &HashSet<MessageId>, seen: O
     };
     if let Some(seen) = seen {
         counts.never_sent = never_sent(lines, seen);
-        counts.duplicates_reported = seen.duplicates.len() as u64;
-        counts.duplicates_unlisted = unlisted(lines, seen);
+        let duplicates = duplicates(lines, seen);
+        counts.duplicates_reported = duplicates.len() as u64;
+        counts.duplicates_unlisted = unlisted(lines, &duplicates);
     }
     counts
 }
@@ -146,7 +149,21 @@ fn never_sent(lines: &[Line], seen: &Seen) -> u64 {
     needed.iter().map(|(key, count)| count.saturating_sub(seen.taken.get(key).copied().unwrap_or(0))).sum()
 }
 
-fn unlisted(lines: &[Line], seen: &Seen) -> u64 {
+/// What one relay took again, or another one as well.
+fn duplicates<'a>(lines: &[Line], seen: &'a Seen) -> Vec<&'a Taken> {
+    let mut messages: HashMap<(&str, u16), u64> = HashMap::new();
+    for line in lines {
+        *messages.entry((&line.to, id::reference(line.id.0))).or_default() += 1;
+    }
+    // Several messages to one number may share a reference; so many relays may have taken one each.
+    let elsewhere = seen.relays.iter().filter(|(_, relays)| **relays > 1).flat_map(|(taken, relays)| {
+        let messages = taken.1.and_then(|reference| messages.get(&(taken.0.as_str(), reference)).copied());
+        std::iter::repeat_n(taken, relays.saturating_sub(messages.unwrap_or(1)) as usize)
+    });
+    seen.duplicates.iter().chain(elsewhere).collect()
+}
+
+fn unlisted(lines: &[Line], duplicates: &[&Taken]) -> u64 {
     let mut listed: HashMap<(&str, u16), bool> = HashMap::new();
     for line in lines {
         *listed.entry((&line.to, id::reference(line.id.0))).or_default() |= line.has_unknown;
@@ -154,7 +171,7 @@ fn unlisted(lines: &[Line], seen: &Seen) -> u64 {
     let is_listed = |(to, reference): &Taken| {
         reference.is_some_and(|reference| listed.get(&(to.as_str(), reference)).copied().unwrap_or(false))
     };
-    seen.duplicates.iter().filter(|taken| !is_listed(taken)).count() as u64
+    duplicates.iter().filter(|taken| !is_listed(taken)).count() as u64
 }
 
 #[cfg(test)]
@@ -182,7 +199,7 @@ mod tests {
     fn books_that_agree_are_clean() {
         let lines = [line(1, Status::Delivered, Code::OkDelivered), line(2, Status::Failed, Code::NoRoute)];
         let acked = HashSet::from([MessageId(1), MessageId(2)]);
-        let seen = Seen { taken: HashMap::from([(taken(1), 1)]), duplicates: Vec::new() };
+        let seen = Seen { taken: HashMap::from([(taken(1), 1)]), ..Seen::default() };
         let counts = judge(Totals { accepted: 2, ..Totals::default() }, &lines, &acked, Some(&seen));
         assert!(counts.is_clean(), "{counts:?}");
         assert_eq!((counts.finals, counts.open, counts.acked), (2, 0, 2));
@@ -211,7 +228,7 @@ mod tests {
     #[test]
     fn one_submit_does_not_stand_for_two_messages_with_the_same_reference() {
         let lines = [1, 1 + (1 << 16)].map(|id| line(id, Status::Delivered, Code::OkDelivered));
-        let seen = Seen { taken: HashMap::from([(taken(1), 1)]), duplicates: Vec::new() };
+        let seen = Seen { taken: HashMap::from([(taken(1), 1)]), ..Seen::default() };
         assert_eq!(judge(Totals::default(), &lines, &HashSet::new(), Some(&seen)).never_sent, 1);
     }
 
@@ -222,7 +239,17 @@ mod tests {
         let seen = Seen {
             taken: HashMap::from([(taken(1), 1), (taken(2), 1)]),
             duplicates: vec![taken(1), taken(2), ("01099999999".to_owned(), None)],
+            ..Seen::default()
         };
+        let counts = judge(Totals::default(), &lines, &HashSet::new(), Some(&seen));
+        assert_eq!((counts.duplicates_reported, counts.duplicates_unlisted), (3, 2));
+    }
+    #[test]
+    fn what_two_relays_took_is_a_duplicate_unless_it_is_of_two_messages() {
+        let mut lines = [1, 2, 3, 3 + (1 << 16)].map(|id| line(id, Status::Delivered, Code::OkDelivered));
+        lines[0].has_unknown = true;
+        let relays = HashMap::from([(taken(1), 2), (taken(2), 3), (taken(3), 2)]);
+        let seen = Seen { taken: relays.clone(), relays, ..Seen::default() };
         let counts = judge(Totals::default(), &lines, &HashSet::new(), Some(&seen));
         assert_eq!((counts.duplicates_reported, counts.duplicates_unlisted), (3, 2));
     }

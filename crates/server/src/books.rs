@@ -1,6 +1,6 @@
 //! Reads what an audit compares: from a data directory, from a running server, and from a simulator's control interface.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use bongsu_domain::{Code, MessageId, Status};
 use bongsu_store::query::{Filter, Found};
@@ -113,8 +113,13 @@ pub async fn of_simulator(simulator: &Client) -> Result<Seen, Failure> {
     if reply.status != 200 {
         return Err(simulator.refusal(&reply));
     }
-    let mut seen = Seen { taken: HashMap::new(), duplicates };
-    for submit in reply.text.lines().filter_map(|line| taken(&serde_json::from_str(line).ok()?)) {
+    let mut seen = Seen { duplicates, ..Seen::default() };
+    let mut by_relay: HashSet<(String, Taken)> = HashSet::new();
+    for line in reply.text.lines() {
+        let Some((relay, submit)) = taken_by(line) else { continue };
+        if by_relay.insert((relay, submit.clone())) {
+            *seen.relays.entry(submit.clone()).or_default() += 1;
+        }
         *seen.taken.entry(submit).or_default() += 1;
     }
     Ok(seen)
@@ -159,6 +164,11 @@ fn line(message: &Value, unknown: &HashSet<MessageId>) -> Option<Line> {
         code: message["code"].as_str()?.parse::<Code>().ok()?,
         has_unknown: unknown.contains(&id),
     })
+}
+
+fn taken_by(line: &str) -> Option<(String, Taken)> {
+    let submit: Value = serde_json::from_str(line).ok()?;
+    Some((submit["relay"].as_str()?.to_owned(), taken(&submit)?))
 }
 
 fn taken(submit: &Value) -> Option<Taken> {
