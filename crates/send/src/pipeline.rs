@@ -85,7 +85,7 @@ pub async fn start(store: Store, config: SendConfig, clock: Arc<dyn Clock>) -> R
     });
     publish_runs(&shared);
     if !shared.territory.is_shared() {
-        settle_dead(&shared).await?;
+        settle_dead(&shared, false).await?;
     }
     shared.relays.reload(&shared.store, &shared.territory).await?;
     let (died, failed) = watch::channel(None);
@@ -189,19 +189,17 @@ async fn recover(shared: Arc<Shared>) {
         if !shared.territory.recovers() {
             continue;
         }
-        match settle_dead(&shared).await {
+        match settle_dead(&shared, true).await {
             Ok(0) => {}
-            Ok(claims) => {
-                tracing::warn!(claims, "claims of a process that is gone were settled");
-                let _ = shared.notes.send(Note::Recovered).await;
-            }
+            Ok(claims) => tracing::warn!(claims, "claims of a process that is gone were settled"),
             Err(error) => tracing::warn!(%error, "claims of dead processes could not be settled; it is tried again"),
         }
     }
 }
 
 /// Claims that nobody holds any more: what was not answered is unknown, the rest goes on. Answers how many there were.
-async fn settle_dead(shared: &Arc<Shared>) -> Result<usize, Error> {
+/// Where there is a settling side by then, it is told.
+async fn settle_dead(shared: &Arc<Shared>, tells: bool) -> Result<usize, Error> {
     let resend: std::collections::HashMap<u8, bool> = {
         let vault = shared.store.vault().clone();
         let rows = shared.store.read(move |reader| bongsu_store::relays::load(&reader.live, &vault)).await?;
@@ -222,10 +220,17 @@ async fn settle_dead(shared: &Arc<Shared>) -> Result<usize, Error> {
         }),
     });
     let mut settled = 0;
+    let mut told = tokio::time::Instant::now();
     loop {
-        match shared.store.settle_claims(policy.clone(), CLAIMS_AT_ONCE).await? {
-            0 => return Ok(settled),
-            some => settled += some,
+        let some = shared.store.settle_claims(policy.clone(), CLAIMS_AT_ONCE).await?;
+        settled += some;
+        // Receipts that wait for these messages must find them before they are sent again, so not only at the end.
+        if tells && settled > 0 && (some == 0 || told.elapsed() >= RECOVER_EVERY) {
+            let _ = shared.notes.send(Note::Recovered).await;
+            told = tokio::time::Instant::now();
+        }
+        if some == 0 {
+            return Ok(settled);
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Receipts: matched by id, by what is known of unknown attempts, or kept until their message shows up.
 
+use std::sync::Arc;
+
 use bongsu_domain::id::reference;
 use bongsu_domain::{Code, MessageId, PhoneNumber, Status, Timestamp};
 use bongsu_relay::{Ack, RelayReceipt};
 use bongsu_store::Error;
 use bongsu_store::changes::{Change, Orphan, Receipt, Submit, Verdict};
 use bongsu_store::claims::Due;
-use bongsu_store::lookup::UnknownRow;
+use bongsu_store::lookup::{Known, UnknownRow, Wanted};
 use bongsu_store::rows::{MessageRow, Outcome};
 
 use crate::flights::{self, Flight, Inner, Part, Place};
@@ -42,13 +44,6 @@ pub struct Unmatched {
     pub ack: Option<Ack>,
     /// Its number when it was kept before.
     pub stored: Option<i64>,
-}
-
-/// What the store knows about an unmatched receipt.
-enum Known {
-    Submit(Submit, MessageRow),
-    Unknown(UnknownRow, MessageRow),
-    Nothing,
 }
 
 impl Settler {
@@ -184,11 +179,10 @@ impl Settler {
                 }
             }
         }
-        let wanted: Vec<_> =
-            unmatched.iter().map(|r| (r.relay, r.relay_id.clone(), r.recipient, r.reference)).collect();
+        let wanted: Arc<[Wanted]> = unmatched.iter().map(wanted).collect();
         let known = loop {
             let wanted = wanted.clone();
-            match self.shared.store.look(move |look| look_up(look, &wanted)).await {
+            match self.shared.store.look(move |look| look.known(&wanted)).await {
                 Ok(known) => break known,
                 Err(error) => {
                     tracing::warn!(%error, "receipts could not be matched; they are matched again");
@@ -366,34 +360,6 @@ fn belongs(flights: &Inner, receipt: &Unmatched) -> Option<(Place, bool)> {
     receipt.reference.is_none_or(|echoed| echoed == reference(found.0.id)).then_some(found)
 }
 
-fn look_up(look: &mut bongsu_store::Look<'_>, wanted: &[(u8, String, i64, Option<u16>)]) -> Result<Vec<Known>, Error> {
-    wanted
-        .iter()
-        .map(|(relay, relay_id, recipient, reference)| known(look, *relay, relay_id, *recipient, *reference))
-        .collect()
-}
-
-fn known(
-    look: &mut bongsu_store::Look<'_>,
-    relay: u8,
-    relay_id: &str,
-    recipient: i64,
-    reference: Option<u16>,
-) -> Result<Known, Error> {
-    let submit = look.submits(relay, relay_id)?.into_iter().find(|submit| submit.recipient == recipient);
-    if let Some(submit) = submit
-        && let Some(row) = look.row(submit.id)?
-    {
-        return Ok(Known::Submit(submit, row));
-    }
-    if let Some(unknown) = look.unknown(relay, recipient, reference)?
-        && let Some(row) = look.row(unknown.id)?
-    {
-        return Ok(Known::Unknown(unknown, row));
-    }
-    Ok(Known::Nothing)
-}
-
 fn keep(round: &mut Round, place: Place, receipt: &Unmatched, verdict: Verdict) {
     round.changes.push(Change::Receipt(Receipt {
         id: place.id,
@@ -418,6 +384,11 @@ pub(crate) fn stored((seq, orphan): (i64, Orphan)) -> Unmatched {
         ack: None,
         stored: Some(seq),
     }
+}
+
+fn wanted(receipt: &Unmatched) -> Wanted {
+    let Unmatched { relay, recipient, reference, .. } = *receipt;
+    Wanted { relay, relay_id: receipt.relay_id.clone(), recipient, reference }
 }
 
 fn as_orphan(receipt: &Unmatched) -> Orphan {

@@ -1,20 +1,131 @@
 //! Finding the attempt a receipt belongs to once memory has let go of it (design D2).
 
+use std::collections::{BTreeMap, HashMap};
+
 use bongsu_domain::id::reference;
+use bongsu_domain::map::IdMap;
 use bongsu_domain::{AccountId, Code, Status, Timestamp};
 
 use crate::changes::{Orphan, Submit};
-use crate::db::{Db, Row};
+use crate::db::{Db, Row, Value, int};
 use crate::error::Error;
+use crate::query;
+use crate::readers::Reader;
+use crate::rows::MessageRow;
 
-/// Spilled parts with a relay's id, newest message first (relays use their ids again).
-pub(crate) fn submits(live: &Db, relay: u8, relay_id: &str) -> Result<Vec<Submit>, Error> {
-    let mut statement = live.prepare_cached(
-        "SELECT relay, relay_id, id, attempt, part, parts, recipient, deadline FROM submits
-           WHERE relay = ? AND relay_id = ? ORDER BY id DESC LIMIT 16",
-    )?;
-    let found = statement.query_map((relay, relay_id), read_submit)?.collect::<Result<_, _>>()?;
+/// Keys of one statement.
+const KEYS_MAX: usize = 256;
+/// Unknown attempts that are read for each recipient, on average.
+const UNKNOWN_MAX: usize = 64;
+
+/// What a receipt says of itself.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Number of the relay.
+    pub relay: u8,
+    /// The relay's id.
+    pub relay_id: String,
+    /// Plain keyed hash of the recipient's number.
+    pub recipient: i64,
+    /// `user_message_reference` when echoed.
+    pub reference: Option<u16>,
+}
+
+/// What the store knows about a receipt.
+#[derive(Debug)]
+pub enum Known {
+    /// It is of a spilled part of this message.
+    Submit(Submit, MessageRow),
+    /// It is of an attempt of this message whose fate is or was unknown.
+    Unknown(UnknownRow, MessageRow),
+    /// Nobody knows of it.
+    Nothing,
+}
+
+/// What is known of many receipts, in their order, in few statements: after a crash there may be thousands.
+pub(crate) fn known(reader: &mut Reader, wanted: &[Wanted]) -> Result<Vec<Known>, Error> {
+    let mut submits: HashMap<(u8, String), Vec<Submit>> = HashMap::new();
+    for (relay, of_relay) in by_relay(wanted) {
+        let ids: Vec<&str> = of_relay.iter().map(|wanted| wanted.relay_id.as_str()).collect();
+        for submit in self::submits(&reader.live, relay, &ids)? {
+            submits.entry((relay, submit.relay_id.clone())).or_default().push(submit);
+        }
+    }
+    let submits: Vec<Option<Submit>> = wanted
+        .iter()
+        .map(|w| submits.get(&(w.relay, w.relay_id.clone()))?.iter().find(|s| s.recipient == w.recipient).cloned())
+        .collect();
+    let mut rows = rows_of(reader, submits.iter().flatten().map(|submit| submit.id))?;
+    let left =
+        wanted.iter().zip(&submits).filter(|(_, submit)| submit.as_ref().is_none_or(|s| !rows.contains_key(&s.id)));
+    let mut unknown: HashMap<(u8, i64), Vec<UnknownRow>> = HashMap::new();
+    for (relay, of_relay) in by_relay(left.map(|(wanted, _)| wanted)) {
+        let recipients: Vec<i64> = of_relay.iter().map(|wanted| wanted.recipient).collect();
+        for row in self::unknown(&reader.live, relay, &recipients)? {
+            unknown.entry((relay, row.recipient)).or_default().push(row);
+        }
+    }
+    let unknown: Vec<Option<UnknownRow>> = wanted
+        .iter()
+        .map(|w| unknown.get(&(w.relay, w.recipient)).and_then(|rows| the_one(rows, w.reference)).cloned())
+        .collect();
+    rows.extend(rows_of(reader, unknown.iter().flatten().map(|unknown| unknown.id))?);
+    let known = submits.into_iter().zip(unknown).map(|(submit, unknown)| {
+        let of_submit = submit.and_then(|submit| rows.get(&submit.id).map(|row| Known::Submit(submit, row.clone())));
+        let of_unknown = || unknown.and_then(|u| rows.get(&u.id).map(|row| Known::Unknown(u, row.clone())));
+        of_submit.or_else(of_unknown).unwrap_or(Known::Nothing)
+    });
+    Ok(known.collect())
+}
+
+fn by_relay<'a>(wanted: impl IntoIterator<Item = &'a Wanted>) -> BTreeMap<u8, Vec<&'a Wanted>> {
+    let mut relays: BTreeMap<u8, Vec<&Wanted>> = BTreeMap::new();
+    for wanted in wanted {
+        relays.entry(wanted.relay).or_default().push(wanted);
+    }
+    relays
+}
+
+fn rows_of(reader: &mut Reader, ids: impl Iterator<Item = i64>) -> Result<IdMap<MessageRow>, Error> {
+    let mut ids: Vec<i64> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(query::rows(reader, &ids)?.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Reads what belongs to a relay and to some of many keys.
+fn of_relay<T>(
+    live: &Db,
+    (head, tail): (&str, &str),
+    relay: u8,
+    keys: &[Value<'_>],
+    read: impl Fn(&Row<'_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let mut found = Vec::new();
+    for part in keys.chunks(KEYS_MAX) {
+        // Few sizes, so that their statements stay prepared; the last key fills up.
+        let mut binds = vec![part[part.len() - 1]; part.len().next_power_of_two() + 1];
+        binds[0] = int(relay);
+        binds[1..=part.len()].copy_from_slice(part);
+        let places = vec!["?"; binds.len() - 1].join(", ");
+        let mut statement = live.prepare_cached(&format!("{head} IN ({places}) {tail}"))?;
+        let mut rows = statement.query(binds.as_slice())?;
+        while let Some(row) = rows.next()? {
+            found.push(read(&row)?);
+        }
+    }
     Ok(found)
+}
+
+/// Spilled parts with one of a relay's ids, the newest messages first: relays use their ids again.
+pub(crate) fn submits(live: &Db, relay: u8, relay_ids: &[&str]) -> Result<Vec<Submit>, Error> {
+    let mut keys = relay_ids.to_vec();
+    keys.sort_unstable();
+    keys.dedup();
+    let keys: Vec<Value<'_>> = keys.into_iter().map(Value::Text).collect();
+    let head = "SELECT relay, relay_id, id, attempt, part, parts, recipient, deadline FROM submits
+                  WHERE relay = ? AND relay_id";
+    of_relay(live, (head, "ORDER BY id DESC"), relay, &keys, read_submit)
 }
 
 /// Spilled parts whose deadline has passed.
@@ -50,6 +161,8 @@ pub struct UnknownRow {
     pub relay: u8,
     /// Its account.
     pub account: AccountId,
+    /// Plain keyed hash of the recipient's number.
+    pub recipient: i64,
     /// Unix milliseconds.
     pub since: i64,
     /// Unix milliseconds, 0 while open.
@@ -58,7 +171,7 @@ pub struct UnknownRow {
     pub resolution: Option<String>,
 }
 
-const UNKNOWN: &str = "id, attempt, relay, account, since, resolved, resolution";
+const UNKNOWN: &str = "id, attempt, relay, account, recipient, since, resolved, resolution";
 
 fn read_unknown(row: &Row<'_>) -> Result<UnknownRow, Error> {
     Ok(UnknownRow {
@@ -66,26 +179,34 @@ fn read_unknown(row: &Row<'_>) -> Result<UnknownRow, Error> {
         attempt: row.get(1)?,
         relay: row.get(2)?,
         account: AccountId(row.get(3)?),
-        since: row.get(4)?,
-        resolved: row.get(5)?,
-        resolution: row.get(6)?,
+        recipient: row.get(4)?,
+        since: row.get(5)?,
+        resolved: row.get(6)?,
+        resolution: row.get(7)?,
     })
 }
 
-/// The unknown attempt that a receipt without a known id belongs to: by relay, recipient and reference. Without an echoed
-/// reference only when a single one fits.
-pub(crate) fn unknown(live: &Db, relay: u8, recipient: i64, echoed: Option<u16>) -> Result<Option<UnknownRow>, Error> {
-    let mut statement = live.prepare_cached(&format!(
-        "SELECT {UNKNOWN} FROM unknown_attempts WHERE relay = ? AND recipient = ? ORDER BY resolved, id DESC LIMIT 256"
-    ))?;
-    let found: Vec<UnknownRow> = statement.query_map((relay, recipient), read_unknown)?.collect::<Result<_, _>>()?;
-    Ok(match echoed {
-        Some(echoed) => found.into_iter().find(|row| reference(row.id) == echoed),
+/// Unknown attempts over a relay to some recipients, open ones first, then the newest.
+pub(crate) fn unknown(live: &Db, relay: u8, recipients: &[i64]) -> Result<Vec<UnknownRow>, Error> {
+    let mut keys = recipients.to_vec();
+    keys.sort_unstable();
+    keys.dedup();
+    let most = UNKNOWN_MAX * KEYS_MAX;
+    let keys: Vec<Value<'_>> = keys.into_iter().map(Value::Int).collect();
+    let head = format!("SELECT {UNKNOWN} FROM unknown_attempts WHERE relay = ? AND recipient");
+    of_relay(live, (&head, &format!("ORDER BY resolved, id DESC LIMIT {most}")), relay, &keys, read_unknown)
+}
+
+/// The unknown attempt that a receipt without a known id belongs to, of those to its recipient: by reference. Without an
+/// echoed reference only when a single one is open.
+pub fn the_one(found: &[UnknownRow], echoed: Option<u16>) -> Option<&UnknownRow> {
+    match echoed {
+        Some(echoed) => found.iter().find(|row| reference(row.id) == echoed),
         None => {
-            let mut open = found.into_iter().filter(|row| row.resolved == 0);
+            let mut open = found.iter().filter(|row| row.resolved == 0);
             open.next().filter(|_| open.next().is_none())
         }
-    })
+    }
 }
 
 /// Unknown attempts of an account (or of all), newest first, below the cursor `(id, attempt)`.
@@ -132,14 +253,5 @@ pub(crate) fn orphans(live: &Db, after: i64, limit: u32) -> Result<Vec<StoredOrp
     let mut statement =
         live.prepare_cached(&format!("SELECT {ORPHAN} FROM orphan_receipts WHERE seq > ? ORDER BY seq LIMIT ?"))?;
     let found = statement.query_map((after, limit), read_orphan)?.collect::<Result<_, _>>()?;
-    Ok(found)
-}
-
-/// Orphans of a relay for one recipient.
-pub(crate) fn orphans_for(live: &Db, relay: u8, recipient: i64) -> Result<Vec<StoredOrphan>, Error> {
-    let mut statement = live.prepare_cached(&format!(
-        "SELECT {ORPHAN} FROM orphan_receipts WHERE relay = ? AND recipient = ? ORDER BY seq DESC LIMIT 64"
-    ))?;
-    let found = statement.query_map((relay, recipient), read_orphan)?.collect::<Result<_, _>>()?;
     Ok(found)
 }

@@ -121,6 +121,13 @@ pub(crate) fn one(reader: &mut Reader, account: Option<AccountId>, id: i64) -> R
 
 /// Rows of an account's messages by id.
 pub(crate) fn rows_of(reader: &mut Reader, account: AccountId, ids: &[i64]) -> Result<Vec<MessageRow>, Error> {
+    let mut found = rows(reader, ids)?;
+    found.retain(|row| row.account == account);
+    Ok(found)
+}
+
+/// Rows of messages by id, of staged ones too.
+pub(crate) fn rows(reader: &mut Reader, ids: &[i64]) -> Result<Vec<MessageRow>, Error> {
     let mut by_day: std::collections::BTreeMap<_, Vec<i64>> = Default::default();
     for id in ids {
         by_day.entry(id_day(*id)).or_default().push(*id);
@@ -135,7 +142,6 @@ pub(crate) fn rows_of(reader: &mut Reader, account: AccountId, ids: &[i64]) -> R
             rows::read,
         )?);
     }
-    found.retain(|row| row.account == account);
     Ok(found)
 }
 

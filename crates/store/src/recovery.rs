@@ -1,6 +1,7 @@
 //! After a crash: claims that nobody holds any more, staged rows without a request, money that is not booked.
 
-use bongsu_domain::id::{id_day, id_millis};
+use bongsu_domain::id::id_millis;
+use bongsu_domain::map::{IdMap, IdSet};
 use bongsu_domain::{Code, Lane, Status, Timestamp};
 
 use crate::accept;
@@ -29,13 +30,16 @@ pub struct Policy {
 pub(crate) fn settle_claims(tx: &mut Tx<'_>, policy: &Policy, alive: &[i64], limit: u32) -> Result<usize, Error> {
     let left = claims::left_over(tx.live, alive, limit)?;
     for claim in &left {
-        let mut rows = Vec::new();
-        for message in &claim.messages {
-            let row = rows::by_id(tx.day(id_day(message.id))?, message.id)?;
-            if let Some(row) = row.filter(|row| !row.status.is_final()) {
-                rows.push((*message, row, is_due(tx, message.id)?));
-            }
-        }
+        let mut ids: Vec<i64> = claim.messages.iter().map(|message| message.id).collect();
+        ids.sort_unstable();
+        let mut found: IdMap<MessageRow> = rows::by_ids(tx, &ids)?.into_iter().map(|row| (row.id, row)).collect();
+        let due = due_among(tx, &ids)?;
+        let rows: Vec<_> = claim
+            .messages
+            .iter()
+            .filter_map(|message| found.remove(&message.id).map(|row| (*message, row, due.contains(&message.id))))
+            .filter(|(_, row, _)| !row.status.is_final())
+            .collect();
         // Read after what is due: whoever took a message off that list in between has its claim in here.
         let is_unsure = rows.iter().any(|(message, row, is_due)| !is_due && !is_waiting(*message, row));
         let claimed = if is_unsure { claims::claimed_since(tx.live, claim.no)? } else { Default::default() };
@@ -137,10 +141,9 @@ fn spill(policy: &Policy, row: &MessageRow, todo: &mut Vec<Change>) {
     }
 }
 
-fn is_due(tx: &Tx<'_>, id: i64) -> Result<bool, Error> {
-    let count: i64 =
-        tx.live.prepare_cached("SELECT COUNT(*) FROM due WHERE id = ?")?.query_row([id], |row| row.get(0))?;
-    Ok(count > 0)
+/// Which of some messages are due again.
+fn due_among(tx: &Tx<'_>, ids: &[i64]) -> Result<IdSet, Error> {
+    Ok(tx.live.select_in("SELECT id FROM due WHERE id", ids, "", |row| row.get(0))?.into_iter().collect())
 }
 
 /// Slices staged in `[since, until)` that no request claims.

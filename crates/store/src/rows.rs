@@ -1,10 +1,11 @@
 //! The message row as it is stored, and how one is found: by id, by run, by slice.
 
-use bongsu_domain::id::id_millis;
+use bongsu_domain::id::{id_day, id_millis};
 use bongsu_domain::{AccountId, Channel, Lane, Status, Unit};
 
 use crate::db::{Db, OptionalExtension, Row as SqlRow};
 use crate::error::{Error, Kind};
+use crate::tx::Tx;
 
 /// What became of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +153,19 @@ pub(crate) fn by_id(day: &Db, id: i64) -> Result<Option<MessageRow>, Error> {
     let mut statement = day.prepare_cached(&format!("SELECT {COLUMNS} FROM messages WHERE id = ? /* lock */"))?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(|row| read(&row)).transpose()
+}
+
+/// Messages by their ids, which ascend; those that are gone are missing. They stay as they are like that of [`by_id`].
+pub(crate) fn by_ids(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<MessageRow>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM messages WHERE id");
+    if tx.live.is_mysql() {
+        return tx.live.select_in(&sql, ids, "ORDER BY id /* lock */", read);
+    }
+    let mut found = Vec::with_capacity(ids.len());
+    for of_day in ids.chunk_by(|a, b| id_day(*a) == id_day(*b)) {
+        found.extend(tx.day(id_day(of_day[0]))?.select_in(&sql, of_day, "", read)?);
+    }
+    Ok(found)
 }
 
 /// Messages of a day file in `[from, to]`, in the order of ids; they stay as they are like that of [`by_id`].

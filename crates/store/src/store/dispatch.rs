@@ -8,7 +8,7 @@ use super::Store;
 use crate::changes::{self, Change};
 use crate::claims::{self, Claim, Due, ShareState, Taken, Waiting};
 use crate::error::Error;
-use crate::lookup::{self, StoredOrphan, UnknownRow};
+use crate::lookup::{self, Known, StoredOrphan, Wanted};
 use crate::query::{self, Loaded};
 use crate::readers::Reader;
 use crate::recovery::{self, Policy};
@@ -151,12 +151,12 @@ pub struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Spilled parts with a relay's id, newest message first.
+    /// What is known of receipts, in their order.
     ///
     /// # Errors
     /// Only those of the file.
-    pub fn submits(&mut self, relay: u8, relay_id: &str) -> Result<Vec<changes::Submit>, Error> {
-        lookup::submits(&self.reader.live, relay, relay_id)
+    pub fn known(&mut self, wanted: &[Wanted]) -> Result<Vec<Known>, Error> {
+        lookup::known(self.reader, wanted)
     }
 
     /// Spilled parts whose deadline has passed.
@@ -165,22 +165,6 @@ impl Look<'_> {
     /// Only those of the file.
     pub fn overdue(&mut self, now: Timestamp, limit: u32) -> Result<Vec<changes::Submit>, Error> {
         lookup::overdue(&self.reader.live, now.millis(), limit)
-    }
-
-    /// The unknown attempt a receipt belongs to.
-    ///
-    /// # Errors
-    /// Only those of the file.
-    pub fn unknown(&mut self, relay: u8, recipient: i64, reference: Option<u16>) -> Result<Option<UnknownRow>, Error> {
-        lookup::unknown(&self.reader.live, relay, recipient, reference)
-    }
-
-    /// Orphans of a relay for one recipient.
-    ///
-    /// # Errors
-    /// Only those of the file.
-    pub fn orphans_for(&mut self, relay: u8, recipient: i64) -> Result<Vec<StoredOrphan>, Error> {
-        lookup::orphans_for(&self.reader.live, relay, recipient)
     }
 
     /// A message row.

@@ -10,8 +10,9 @@ use std::time::Duration;
 use bongsu_domain::{AccountId, Channel, Clock, Code, Day, Lane, ManualClock, Status, Timestamp, Unit};
 use bongsu_store::accept::{BatchCommit, IdempotencyKey, NewMessage, Refused, Slice, Stage, Staged};
 use bongsu_store::audit::{self, Totals};
-use bongsu_store::changes::{Attempt, Change, Final};
+use bongsu_store::changes::{Attempt, Change, Final, Submit};
 use bongsu_store::claims::{Claim, Claimed, Due, NO_RELAY, Taken};
+use bongsu_store::lookup::{Known, UnknownRow, Wanted};
 use bongsu_store::query::{Filter, Found};
 use bongsu_store::rows::{Outcome, Run};
 use bongsu_store::{Error, Options, Store, accounts, wallet};
@@ -156,6 +157,30 @@ impl House {
     pub async fn balance(&self, account: AccountId) -> i64 {
         let all = wallet::balances(&self.store, account).await.unwrap();
         all.iter().find(|(unit, _)| *unit == Unit::PointSms).map_or(0, |(_, amount)| *amount)
+    }
+
+    /// What the store knows of a receipt.
+    pub async fn known(&self, relay: u8, relay_id: &str, recipient: i64, reference: Option<u16>) -> Known {
+        let wanted = [Wanted { relay, relay_id: relay_id.to_owned(), recipient, reference }];
+        self.store.look(move |look| look.known(&wanted)).await.unwrap().remove(0)
+    }
+
+    /// The spilled part that a receipt is of.
+    pub async fn spilled(&self, relay: u8, relay_id: &str, recipient: i64) -> Option<Submit> {
+        match self.known(relay, relay_id, recipient, None).await {
+            Known::Submit(submit, row) if row.id == submit.id => Some(submit),
+            Known::Nothing => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The unknown attempt that a receipt is of.
+    pub async fn unknown(&self, relay: u8, recipient: i64, reference: Option<u16>) -> Option<UnknownRow> {
+        match self.known(relay, "of nobody", recipient, reference).await {
+            Known::Unknown(unknown, row) if row.id == unknown.id => Some(unknown),
+            Known::Nothing => None,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Accepts one message whose answer is its id.

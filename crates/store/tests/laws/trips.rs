@@ -4,8 +4,9 @@
 
 use bongsu_domain::Lane;
 use bongsu_store::accept::{RUN_MAX, Slice};
-use bongsu_store::changes::{Change, Receipt, Verdict};
+use bongsu_store::changes::{Change, Receipt, Submit, Unknown, Verdict};
 use bongsu_store::claims::Taken;
+use bongsu_store::lookup::{Known, Wanted};
 
 use crate::house::{House, batch_commit, delivered, house, key, sms, submitted, together};
 use crate::processes::Write;
@@ -105,4 +106,62 @@ async fn claims_and_results_of_a_run_cost_few_round_trips() {
         // counters, progress and events.
         assert!(refunded <= TRANSACTION + 3 + 3 + 3, "{refunded}");
     }
+}
+
+#[tokio::test]
+async fn claims_of_the_dead_cost_few_round_trips_however_much_they_hold() {
+    let mut house = house();
+    let account = house.account(1_000_000).await;
+    let policy = std::sync::Arc::new(bongsu_store::recovery::Policy {
+        after_unknown: Box::new(|_, _| (std::time::Duration::from_secs(60), bongsu_store::claims::DueKind::Send)),
+        receipt_deadline: std::time::Duration::from_secs(3_600),
+        plain_recipient: Box::new(|row| row.recipient),
+    });
+    let mut unknown = 0;
+    for _ in 0..2 {
+        // A third of it was answered, the others are unknown.
+        let run = house.accept_many(account, Lane::Bulk, 384).await;
+        house.claim(&run, &[0; 384]).await;
+        house.apply((run.first..run.first + 128).map(|id| submitted(&house, id, 1, 0, "a")).collect()).await;
+        house = house.crash();
+        let (settled, claims) = trips(&house, house.store.settle_claims(policy.clone(), 4)).await;
+        assert_eq!(claims.unwrap(), 1);
+        // Who is alive, and the nodes of the dead; the claim, its messages, what is due, claims since; the rows locked and
+        // written, events; what is spilled, unknown and due, and the claim.
+        assert!(settled <= TRANSACTION + 2 + 4 + 3 + 4, "{settled}");
+        unknown += 256;
+        assert_eq!(house.totals().await.unknown_attempts, unknown);
+    }
+    house.assert_sound(768).await;
+}
+
+#[tokio::test]
+async fn what_is_known_of_many_receipts_costs_few_round_trips() {
+    let house = house();
+    let account = house.account(10_000).await;
+    let run = house.accept_many(account, Lane::Bulk, 500).await;
+    let spill = |n: i64| {
+        let (id, relay_id) = (run.first + n, format!("s{n}"));
+        Submit { relay: n as u8 % 2, relay_id, id, attempt: 1, part: 0, parts: 1, recipient: n, deadline: house.now() }
+    };
+    let unknown =
+        |n| Unknown { id: run.first + n, attempt: 1, relay: n as u8 % 2, account, recipient: n, since: house.now() };
+    let changes = (0..200).map(|n| Change::Spill(spill(n))).chain((200..400).map(|n| Change::Unknown(unknown(n))));
+    house.apply(changes.collect()).await;
+    // A third each: of spilled parts, of unknown attempts, of nobody.
+    let wanted: Vec<Wanted> = (0..600)
+        .map(|n: i64| Wanted { relay: n as u8 % 2, relay_id: format!("s{n}"), recipient: n, reference: None })
+        .collect();
+    let (asked, known) = trips(&house, house.store.look(move |look| look.known(&wanted))).await;
+    for (n, known) in (0..).zip(known.unwrap()) {
+        let whose = match known {
+            Known::Submit(submit, row) => (0, submit.id, row.id),
+            Known::Unknown(unknown, row) => (1, unknown.id, row.id),
+            Known::Nothing => (2, 0, 0),
+        };
+        let id = run.first + n;
+        assert_eq!(whose, if n < 400 { (n / 200, id, id) } else { (2, 0, 0) });
+    }
+    // Two relays in two portions each, twice, and rows twice.
+    assert!(asked <= 2 * 2 * 2 + 2, "{asked}");
 }
