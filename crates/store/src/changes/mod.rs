@@ -1,12 +1,12 @@
 //! What happened to attempts: results, receipts, retries, refunds, written in batches in one group commit.
 
+use bongsu_domain::map::IdMap;
 use bongsu_domain::{AccountId, Code, Lane, Status, Timestamp, Unit};
 
 use crate::claims::Due;
 use crate::error::Error;
 use crate::rows::Outcome;
 use crate::tx::Tx;
-use bongsu_domain::map::IdMap;
 
 mod live;
 mod messages;

@@ -1,14 +1,14 @@
 //! What is known of messages before they change.
 
 use bongsu_domain::id::id_day;
+use bongsu_domain::map::IdMap;
 use bongsu_domain::{AccountId, Channel, Code, Lane, Status, Unit};
 
 use crate::error::{Error, Kind};
 use crate::facts::{EventKind, Moved, NO_RELAY};
 use crate::tx::Tx;
-use bongsu_domain::map::IdMap;
 
-/// Messages that are remembered between changes: what a table of 65,536 places holds, 5 MiB.
+/// Messages that are remembered between changes: what a table of 65,536 places holds, about 3 MiB.
 const KEPT_MAX: usize = 57_344;
 
 /// A message as it stands before a change.
