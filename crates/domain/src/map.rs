@@ -1,4 +1,5 @@
-//! Maps and sets of numbers that nobody outside chooses, so that a quick hash does instead of one that withstands attackers.
+//! Maps and sets of numbers that nobody outside chooses, or of which there are few, so that a quick hash does instead of one
+//! that withstands attackers.
 
 use std::collections::{HashMap, HashSet};
 

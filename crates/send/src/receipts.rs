@@ -302,18 +302,7 @@ impl Settler {
 
     /// Submitted messages whose receipt did not come in time.
     pub(crate) async fn expire_submitted(&mut self, round: &mut Round, now: Timestamp) {
-        let overdue = self
-            .shared
-            .store
-            .look(move |look| {
-                let mut found = Vec::new();
-                for submit in look.overdue(now, OVERDUE_MAX)? {
-                    let row = look.row(submit.id)?;
-                    found.push((submit, row));
-                }
-                Ok(found)
-            })
-            .await;
+        let overdue = self.shared.store.look(move |look| look.overdue(now, OVERDUE_MAX)).await;
         let overdue = match overdue {
             Ok(overdue) => overdue,
             Err(error) => return tracing::warn!(%error, "overdue messages could not be read"),

@@ -15,8 +15,8 @@ use crate::rows::MessageRow;
 
 /// Keys of one statement.
 const KEYS_MAX: usize = 256;
-/// Unknown attempts that are read for each recipient, on average.
-const UNKNOWN_MAX: usize = 64;
+/// Rows that are read for each key, on average: relays may use one id for all, and a number may have many attempts.
+const ROWS_MAX: usize = 64;
 
 /// What a receipt says of itself.
 #[derive(Debug, Clone)]
@@ -44,16 +44,18 @@ pub enum Known {
 
 /// What is known of many receipts, in their order, in few statements: after a crash there may be thousands.
 pub(crate) fn known(reader: &mut Reader, wanted: &[Wanted]) -> Result<Vec<Known>, Error> {
-    let mut submits: HashMap<(u8, String), Vec<Submit>> = HashMap::new();
+    let mut found = Vec::new();
     for (relay, of_relay) in by_relay(wanted) {
-        let ids: Vec<&str> = of_relay.iter().map(|wanted| wanted.relay_id.as_str()).collect();
-        for submit in self::submits(&reader.live, relay, &ids)? {
-            submits.entry((relay, submit.relay_id.clone())).or_default().push(submit);
-        }
+        let keys: Vec<(&str, i64)> = of_relay.iter().map(|w| (w.relay_id.as_str(), w.recipient)).collect();
+        found.extend(self::submits(&reader.live, relay, keys)?);
+    }
+    let mut newest: HashMap<(u8, &str, i64), &Submit> = HashMap::new();
+    for submit in &found {
+        newest.entry((submit.relay, &submit.relay_id, submit.recipient)).or_insert(submit);
     }
     let submits: Vec<Option<Submit>> = wanted
         .iter()
-        .map(|w| submits.get(&(w.relay, w.relay_id.clone()))?.iter().find(|s| s.recipient == w.recipient).cloned())
+        .map(|w| newest.get(&(w.relay, w.relay_id.as_str(), w.recipient)).map(|submit| (*submit).clone()))
         .collect();
     let mut rows = rows_of(reader, submits.iter().flatten().map(|submit| submit.id))?;
     let left =
@@ -61,7 +63,7 @@ pub(crate) fn known(reader: &mut Reader, wanted: &[Wanted]) -> Result<Vec<Known>
     let mut unknown: HashMap<(u8, i64), Vec<UnknownRow>> = HashMap::new();
     for (relay, of_relay) in by_relay(left.map(|(wanted, _)| wanted)) {
         let recipients: Vec<i64> = of_relay.iter().map(|wanted| wanted.recipient).collect();
-        for row in self::unknown(&reader.live, relay, &recipients)? {
+        for row in self::unknown(&reader.live, relay, recipients)? {
             unknown.entry((relay, row.recipient)).or_default().push(row);
         }
     }
@@ -93,22 +95,27 @@ fn rows_of(reader: &mut Reader, ids: impl Iterator<Item = i64>) -> Result<IdMap<
     Ok(query::rows(reader, &ids)?.into_iter().map(|row| (row.id, row)).collect())
 }
 
-/// Reads what belongs to a relay and to some of many keys.
-fn of_relay<T>(
+/// Reads what belongs to a relay and to many keys: each column has one of its values.
+fn of_relay<T, const N: usize>(
     live: &Db,
-    (head, tail): (&str, &str),
+    select: &str,
+    (columns, order): ([&str; N], &str),
     relay: u8,
-    keys: &[Value<'_>],
+    keys: &[[Value<'_>; N]],
     read: impl Fn(&Row<'_>) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     let mut found = Vec::new();
     for part in keys.chunks(KEYS_MAX) {
         // Few sizes, so that their statements stay prepared; the last key fills up.
-        let mut binds = vec![part[part.len() - 1]; part.len().next_power_of_two() + 1];
-        binds[0] = int(relay);
-        binds[1..=part.len()].copy_from_slice(part);
-        let places = vec!["?"; binds.len() - 1].join(", ");
-        let mut statement = live.prepare_cached(&format!("{head} IN ({places}) {tail}"))?;
+        let size = part.len().next_power_of_two();
+        let places = vec!["?"; size].join(", ");
+        let among: String = columns.iter().map(|column| format!(" AND {column} IN ({places})")).collect();
+        let mut binds = vec![int(relay)];
+        let filled = || (0..size).map(|at| part[at.min(part.len() - 1)]);
+        binds.extend((0..N).flat_map(|column| filled().map(move |key| key[column])));
+        let limit = ROWS_MAX * KEYS_MAX;
+        let sql = format!("{select} WHERE relay = ?{among} ORDER BY {order} LIMIT {limit}");
+        let mut statement = live.prepare_cached(&sql)?;
         let mut rows = statement.query(binds.as_slice())?;
         while let Some(row) = rows.next()? {
             found.push(read(&row)?);
@@ -117,24 +124,32 @@ fn of_relay<T>(
     Ok(found)
 }
 
-/// Spilled parts with one of a relay's ids, the newest messages first: relays use their ids again.
-pub(crate) fn submits(live: &Db, relay: u8, relay_ids: &[&str]) -> Result<Vec<Submit>, Error> {
-    let mut keys = relay_ids.to_vec();
+/// Spilled parts with one of a relay's ids to one of these recipients, the newest messages first: relays use their ids again.
+fn submits(live: &Db, relay: u8, mut keys: Vec<(&str, i64)>) -> Result<Vec<Submit>, Error> {
     keys.sort_unstable();
     keys.dedup();
-    let keys: Vec<Value<'_>> = keys.into_iter().map(Value::Text).collect();
-    let head = "SELECT relay, relay_id, id, attempt, part, parts, recipient, deadline FROM submits
-                  WHERE relay = ? AND relay_id";
-    of_relay(live, (head, "ORDER BY id DESC"), relay, &keys, read_submit)
+    let keys: Vec<[Value<'_>; 2]> = keys.into_iter().map(|(id, to)| [Value::Text(id), int(to)]).collect();
+    let select = "SELECT relay, relay_id, id, attempt, part, parts, recipient, deadline FROM submits";
+    of_relay(live, select, (["relay_id", "recipient"], "id DESC"), relay, &keys, read_submit)
 }
 
-/// Spilled parts whose deadline has passed.
-pub(crate) fn overdue(live: &Db, now_ms: i64, limit: u32) -> Result<Vec<Submit>, Error> {
-    let mut statement = live.prepare_cached(
+/// Spilled parts whose deadline has passed, with their messages.
+pub(crate) fn overdue(
+    reader: &mut Reader,
+    now_ms: i64,
+    limit: u32,
+) -> Result<Vec<(Submit, Option<MessageRow>)>, Error> {
+    let mut statement = reader.live.prepare_cached(
         "SELECT relay, relay_id, id, attempt, part, parts, recipient, deadline FROM submits WHERE deadline < ? ORDER BY deadline LIMIT ?",
     )?;
-    let found = statement.query_map((now_ms, limit), read_submit)?.collect::<Result<_, _>>()?;
-    Ok(found)
+    let found: Vec<Submit> = statement.query_map((now_ms, limit), read_submit)?.collect::<Result<_, _>>()?;
+    drop(statement);
+    let rows = rows_of(reader, found.iter().map(|submit| submit.id))?;
+    let with_row = |submit: Submit| {
+        let row = rows.get(&submit.id).cloned();
+        (submit, row)
+    };
+    Ok(found.into_iter().map(with_row).collect())
 }
 
 fn read_submit(row: &Row<'_>) -> Result<Submit, Error> {
@@ -187,19 +202,17 @@ fn read_unknown(row: &Row<'_>) -> Result<UnknownRow, Error> {
 }
 
 /// Unknown attempts over a relay to some recipients, open ones first, then the newest.
-pub(crate) fn unknown(live: &Db, relay: u8, recipients: &[i64]) -> Result<Vec<UnknownRow>, Error> {
-    let mut keys = recipients.to_vec();
-    keys.sort_unstable();
-    keys.dedup();
-    let most = UNKNOWN_MAX * KEYS_MAX;
-    let keys: Vec<Value<'_>> = keys.into_iter().map(Value::Int).collect();
-    let head = format!("SELECT {UNKNOWN} FROM unknown_attempts WHERE relay = ? AND recipient");
-    of_relay(live, (&head, &format!("ORDER BY resolved, id DESC LIMIT {most}")), relay, &keys, read_unknown)
+fn unknown(live: &Db, relay: u8, mut recipients: Vec<i64>) -> Result<Vec<UnknownRow>, Error> {
+    recipients.sort_unstable();
+    recipients.dedup();
+    let keys: Vec<[Value<'_>; 1]> = recipients.into_iter().map(|to| [int(to)]).collect();
+    let select = format!("SELECT {UNKNOWN} FROM unknown_attempts");
+    of_relay(live, &select, (["recipient"], "resolved, id DESC"), relay, &keys, read_unknown)
 }
 
 /// The unknown attempt that a receipt without a known id belongs to, of those to its recipient: by reference. Without an
 /// echoed reference only when a single one is open.
-pub fn the_one(found: &[UnknownRow], echoed: Option<u16>) -> Option<&UnknownRow> {
+fn the_one(found: &[UnknownRow], echoed: Option<u16>) -> Option<&UnknownRow> {
     match echoed {
         Some(echoed) => found.iter().find(|row| reference(row.id) == echoed),
         None => {

@@ -159,12 +159,16 @@ impl Look<'_> {
         lookup::known(self.reader, wanted)
     }
 
-    /// Spilled parts whose deadline has passed.
+    /// Spilled parts whose deadline has passed, with their messages.
     ///
     /// # Errors
     /// Only those of the file.
-    pub fn overdue(&mut self, now: Timestamp, limit: u32) -> Result<Vec<changes::Submit>, Error> {
-        lookup::overdue(&self.reader.live, now.millis(), limit)
+    pub fn overdue(
+        &mut self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(changes::Submit, Option<crate::rows::MessageRow>)>, Error> {
+        lookup::overdue(self.reader, now.millis(), limit)
     }
 
     /// A message row.

@@ -202,6 +202,23 @@ async fn spilled_parts_are_found_by_their_relay_id_until_they_are_done() {
 }
 
 #[tokio::test]
+async fn a_relay_that_gives_every_message_the_same_id_is_told_apart_by_recipient() {
+    let house = house();
+    let account = house.account(1_000).await;
+    let run = house.accept_many(account, Lane::Bulk, 300).await;
+    let deadline = house.now();
+    let spill = |n: i64| {
+        let (id, relay_id) = (run.first + n, "OK".to_string());
+        Change::Spill(Submit { relay: 2, relay_id, id, attempt: 1, part: 0, parts: 1, recipient: n, deadline })
+    };
+    house.apply((0..300).map(spill).collect()).await;
+    for n in [0, 150, 299] {
+        assert_eq!(house.spilled(2, "OK", n).await.map(|submit| submit.id), Some(run.first + n));
+    }
+    assert_eq!(house.spilled(2, "OK", 300).await, None);
+}
+
+#[tokio::test]
 async fn unknown_attempts_are_found_by_recipient_and_reference_and_listed_to_their_owner() {
     let house = house();
     let (account, stranger) = (house.account(10).await, house.account(10).await);
