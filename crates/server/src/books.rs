@@ -30,34 +30,40 @@ pub async fn of_store(store: &Store) -> Result<(Totals, Vec<Line>), Error> {
         unknown_attempts: counted.unknown_attempts,
         orphan_receipts: counted.orphan_receipts,
     };
-    let unknown = unknown_of_store(store).await?;
     let mut lines = Vec::new();
     let mut to = i64::MAX;
     loop {
         let filter = Filter { to, limit: PAGE_ROWS, ..Filter::default() };
         let page = store.page(filter).await?;
         for found in &page.rows {
-            lines.push(line_of_store(store, found, &unknown)?);
+            lines.push(line_of_store(store, found)?);
         }
         match page.next {
             Some(next) => to = next,
-            None => return Ok((totals, lines)),
+            None => break,
         }
     }
+    // After the messages: what was unknown before they became final is listed by then.
+    mark(&mut lines, &unknown_of_store(store).await?);
+    Ok((totals, lines))
 }
 
-async fn unknown_of_store(store: &Store) -> Result<HashSet<i64>, Error> {
+fn mark(lines: &mut [Line], unknown: &HashSet<MessageId>) {
+    lines.iter_mut().for_each(|line| line.has_unknown = unknown.contains(&line.id));
+}
+
+async fn unknown_of_store(store: &Store) -> Result<HashSet<MessageId>, Error> {
     let mut unknown = HashSet::new();
     let mut below = (i64::MAX, u8::MAX);
     loop {
         let rows = store.unknown_attempts(None, below, PAGE_ROWS as u32).await?;
         let Some(last) = rows.last() else { return Ok(unknown) };
         below = (last.id, last.attempt);
-        unknown.extend(rows.iter().map(|row| row.id));
+        unknown.extend(rows.iter().map(|row| MessageId(row.id)));
     }
 }
 
-fn line_of_store(store: &Store, found: &Found, unknown: &HashSet<i64>) -> Result<Line, Error> {
+fn line_of_store(store: &Store, found: &Found) -> Result<Line, Error> {
     let row = &found.row;
     let payload = bongsu_send::sealed::decode(&store.vault().open(&row.sealed)?);
     let payload = payload.ok_or_else(|| Error::new(Kind::Corrupt, format!("{} cannot be read", MessageId(row.id))))?;
@@ -68,7 +74,7 @@ fn line_of_store(store: &Store, found: &Found, unknown: &HashSet<i64>) -> Result
         to: payload.to.national().to_owned(),
         status: row.status,
         code,
-        has_unknown: unknown.contains(&row.id),
+        has_unknown: false,
     })
 }
 
@@ -78,21 +84,19 @@ fn line_of_store(store: &Store, found: &Found, unknown: &HashSet<i64>) -> Result
 /// Nobody answers, the key is no operator's, or the answer is not one of this version.
 pub async fn of_server(client: &Client) -> Result<(Totals, Vec<Line>), Failure> {
     let totals = totals(&client.get("/v1/audit").await?);
-    let unknown: HashSet<MessageId> = pages(client, "/v1/attempts?outcome=unknown")
-        .await?
-        .iter()
-        .filter_map(|attempt| attempt["messageId"].as_str()?.parse().ok())
-        .collect();
     let messages = pages(client, "/v1/messages").await?;
     let lines = messages.iter().map(|message| {
-        line(message, &unknown).ok_or_else(|| {
+        line(message).ok_or_else(|| {
             Failure::fault(format!(
                 "the server shows message {} in a way that this program does not know; use the same version",
                 message["id"]
             ))
         })
     });
-    Ok((totals, lines.collect::<Result<_, _>>()?))
+    let mut lines = lines.collect::<Result<Vec<_>, _>>()?;
+    let attempts = pages(client, "/v1/attempts?outcome=unknown").await?;
+    mark(&mut lines, &attempts.iter().filter_map(|attempt| attempt["messageId"].as_str()?.parse().ok()).collect());
+    Ok((totals, lines))
 }
 
 /// Everything that the relays of a simulator took.
@@ -155,14 +159,13 @@ fn totals(answer: &Value) -> Totals {
     }
 }
 
-fn line(message: &Value, unknown: &HashSet<MessageId>) -> Option<Line> {
-    let id: MessageId = message["id"].as_str()?.parse().ok()?;
+fn line(message: &Value) -> Option<Line> {
     Some(Line {
-        id,
+        id: message["id"].as_str()?.parse().ok()?,
         to: message["to"].as_str()?.to_owned(),
         status: Status::parse(message["status"].as_str()?)?,
         code: message["code"].as_str()?.parse::<Code>().ok()?,
-        has_unknown: unknown.contains(&id),
+        has_unknown: false,
     })
 }
 

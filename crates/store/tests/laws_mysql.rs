@@ -10,6 +10,8 @@ mod accept;
 mod admin;
 #[path = "laws/batches.rs"]
 mod batches;
+#[path = "laws/books.rs"]
+mod books;
 #[path = "laws/cancels.rs"]
 mod cancels;
 #[path = "laws/changes.rs"]
