@@ -23,6 +23,7 @@ pub mod secret;
 pub mod status;
 pub mod text;
 pub mod time;
+pub mod trouble;
 pub mod variables;
 pub mod webhook;
 
@@ -46,3 +47,4 @@ pub use secret::{Body, Secret};
 pub use status::{OriginStatus, Status, may_have_arrived};
 pub use text::{BadChar, TextError};
 pub use time::{Clock, Day, ManualClock, Timestamp};
+pub use trouble::Trouble;

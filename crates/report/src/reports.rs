@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bongsu_domain::{AccountId, Clock, Timestamp, WebhookId};
+use bongsu_domain::{AccountId, Clock, Timestamp, Trouble, WebhookId};
 use bongsu_send::Service;
 use bongsu_store::webhooks::{self, Owned};
 use bongsu_store::{Error, Store};
@@ -140,11 +140,12 @@ async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let mut tasks: HashMap<WebhookId, Task> = HashMap::new();
     let mut facts = shared.store().watch_facts();
     let (mut next_look, mut next_clean) = (Instant::now(), Instant::now() + CLEAN_EVERY);
+    let (mut looks, mut reads) = (Trouble::default(), Trouble::default());
     let mut newest = i64::MIN;
     while !*stopped.borrow() {
         if Instant::now() >= next_look {
             next_look = Instant::now() + LOOK_EVERY;
-            if let Err(error) = look(&shared, &mut tasks, &stopped).await {
+            if let Some(error) = looks.begins(look(&shared, &mut tasks, &stopped).await) {
                 tracing::warn!(%error, "webhooks could not be looked at; tried again");
             }
         }
@@ -152,9 +153,9 @@ async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
             next_clean = Instant::now() + CLEAN_EVERY;
             clean(&shared).await;
         }
-        match wake(&shared, &tasks, newest).await {
-            Ok(now) => newest = now,
-            Err(error) => tracing::warn!(%error, "the log of events could not be read; tried again"),
+        let read = wake(&shared, &tasks, newest).await;
+        if let Some(error) = reads.begins(read.map(|now| newest = now)) {
+            tracing::warn!(%error, "the log of events could not be read; tried again");
         }
         tokio::select! {
             _ = stopped.changed() => {}
@@ -230,19 +231,23 @@ async fn look(
 
 /// One endpoint: steps while there is something to do, then waits for whatever comes first.
 async fn run(mut endpoint: Endpoint, mut words: mpsc::Receiver<Word>, stopped: watch::Receiver<bool>) {
-    let clock = endpoint.clock();
+    let (clock, mut trouble) = (endpoint.clock(), Trouble::default());
     loop {
         if *stopped.borrow() {
             return endpoint.finish(PAUSE * 5).await;
         }
-        let wait = match endpoint.step().await {
-            Ok(Progress::Did) => continue,
-            Ok(Progress::Lost) => return,
-            Ok(Progress::Idle { until }) => until.since(clock.now()).min(PAUSE),
-            Err(error) => {
-                tracing::warn!(%error, webhook = %endpoint.id(), "a webhook could not go on; tried again");
-                PAUSE
-            }
+        let (progress, failed) = match endpoint.step().await {
+            Ok(progress) => (Some(progress), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        if let Some(error) = trouble.begins(failed) {
+            tracing::warn!(%error, webhook = %endpoint.id(), "a webhook could not go on; tried again");
+        }
+        let wait = match progress {
+            Some(Progress::Did) => continue,
+            Some(Progress::Lost) => return,
+            Some(Progress::Idle { until }) => until.since(clock.now()).min(PAUSE),
+            None => PAUSE,
         };
         tokio::select! {
             word = words.recv() => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bongsu_domain::{AccountId, Channel, Code, Day, Lane, Status, Unit};
+use bongsu_domain::{AccountId, Channel, Code, Day, Lane, Status, Trouble, Unit};
 use bongsu_store::facts::{Cell, EventPage, StatsQuery, Tags};
 
 use crate::accept::store_refusal;
@@ -30,20 +30,14 @@ pub(crate) fn tags(draft: &Draft) -> Option<Arc<Tags>> {
 
 /// Gives positions to events, where this process has the periodic work. Ends never.
 pub(crate) async fn number(shared: Arc<Shared>) {
-    let mut failing = false;
+    let mut trouble = Trouble::default();
     loop {
         tokio::time::sleep(NUMBER_EVERY).await;
         if !shared.territory.is_shared() || !shared.territory.sweeps() {
             continue;
         }
-        match shared.store.number_events().await {
-            Ok(_) => failing = false,
-            Err(error) => {
-                // Once per trouble: it is tried again ten times a second.
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "events could not be numbered; it is tried again");
-                }
-            }
+        if let Some(error) = trouble.begins(shared.store.number_events().await.map(drop)) {
+            tracing::warn!(%error, "events could not be numbered; it is tried again");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bongsu_domain::{Clock, Lane};
+use bongsu_domain::{Clock, Lane, Trouble};
 use bongsu_engine::queue::{InProcess, Queue, Record};
 use bongsu_store::claims::DueKind;
 use bongsu_store::recovery::Policy;
@@ -184,15 +184,18 @@ fn publish_runs(shared: &Arc<Shared>) {
 
 /// Settles what dead processes left, where this process has that task.
 async fn recover(shared: Arc<Shared>) {
+    let mut trouble = Trouble::default();
     loop {
         tokio::time::sleep(RECOVER_EVERY).await;
         if !shared.territory.recovers() {
             continue;
         }
-        match settle_dead(&shared, true).await {
-            Ok(0) => {}
-            Ok(claims) => tracing::warn!(claims, "claims of a process that is gone were settled"),
-            Err(error) => tracing::warn!(%error, "claims of dead processes could not be settled; it is tried again"),
+        let settled = settle_dead(&shared, true).await;
+        if let Ok(claims @ 1..) = settled {
+            tracing::warn!(claims, "claims of a process that is gone were settled");
+        }
+        if let Some(error) = trouble.begins(settled.map(drop)) {
+            tracing::warn!(%error, "claims of dead processes could not be settled; it is tried again");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bongsu_domain::{AccountId, Code, MessageId, RequestId, Timestamp};
+use bongsu_domain::{AccountId, Code, MessageId, RequestId, Timestamp, Trouble};
 use bongsu_store::waiting::{Target, Withdrawn};
 use bongsu_store::{Error, Kind};
 
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Lets go what is due until it is aborted.
 pub async fn run(shared: Arc<Shared>) {
-    let mut rounds = 0_u32;
+    let (mut rounds, mut trouble) = (0_u32, Trouble::default());
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         rounds = rounds.wrapping_add(1);
@@ -31,7 +31,7 @@ pub async fn run(shared: Arc<Shared>) {
             (false, true) if rounds.is_multiple_of(OTHERS_EVERY) => now.minus(PATIENCE),
             _ => continue,
         };
-        if let Err(error) = step(&shared, before).await {
+        if let Some(error) = trouble.begins(step(&shared, before).await.map(drop)) {
             tracing::warn!(%error, "what is due could not be let go; it is tried again");
         }
     }

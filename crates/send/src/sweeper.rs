@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bongsu_domain::Trouble;
 use bongsu_store::{Error, audit_log};
 
 use crate::dispatch::Shared;
@@ -18,14 +19,14 @@ const STAGED_FOR: Duration = Duration::from_secs(600);
 
 /// Sweeps until it is aborted.
 pub async fn run(shared: Arc<Shared>) {
-    let mut rounds = 0_u32;
+    let (mut rounds, mut trouble) = (0_u32, Trouble::default());
     loop {
         tokio::time::sleep(EXPIRE_EVERY).await;
         rounds = rounds.wrapping_add(1);
         if !shared.territory.sweeps() {
             continue;
         }
-        if let Err(error) = step(&shared, rounds.is_multiple_of(CLEAN_EVERY)).await {
+        if let Some(error) = trouble.begins(step(&shared, rounds.is_multiple_of(CLEAN_EVERY)).await) {
             tracing::warn!(%error, "sweeping failed; it is tried again");
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bongsu_domain::Lane;
+use bongsu_domain::{Lane, Trouble};
 use bongsu_engine::bus::{Bus, BusReceiver, Heard};
 use bongsu_engine::cache::Cache;
 use bongsu_send::Service;
@@ -96,22 +96,18 @@ async fn tell_settings(store: Store, bus: Arc<dyn Bus>, me: i64) {
 
 async fn follow_settings(service: Service, engines: Engines, me: i64) {
     let mut news = engines.bus.subscribe(SETTINGS).ok();
-    let mut failing = false;
+    let mut trouble = Trouble::default();
     loop {
-        match service.store().look_at_neighbours().await {
-            Ok(Some(found)) => {
-                failing = false;
-                engines.cache.set_processes(found.serving);
-                if found.changed {
-                    service.relays_changed().await;
-                }
+        let found = service.store().look_at_neighbours().await;
+        if let Ok(Some(found)) = &found {
+            engines.cache.set_processes(found.serving);
+            if found.changed {
+                service.relays_changed().await;
             }
-            Ok(None) => {}
-            // Nobody could do anything by the old settings either: whatever a request does needs the database.
-            Err(error) if !std::mem::replace(&mut failing, true) => {
-                tracing::warn!(%error, "what other processes changed cannot be read; tried again each second");
-            }
-            Err(_) => {}
+        }
+        // Nobody could do anything by the old settings either: whatever a request does needs the database.
+        if let Some(error) = trouble.begins(found.map(drop)) {
+            tracing::warn!(%error, "what other processes changed cannot be read; tried again each second");
         }
         tokio::time::sleep(LOOK_PAUSE).await;
         // Without news from others the clock says when to look again.

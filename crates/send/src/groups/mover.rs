@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bongsu_domain::GroupId;
+use bongsu_domain::{GroupId, Trouble};
 use bongsu_store::Error;
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ const WATCHED_AT_ONCE: u32 = 200;
 /// Works until it is aborted.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut watched = (0, Instant::now());
-    let mut idle = Instant::now();
+    let (mut idle, mut trouble) = (Instant::now(), Trouble::default());
     loop {
         // Whoever sent or canceled a group in this process tells; other processes are noticed by looking.
         let _ = tokio::time::timeout(LOOK_EVERY, shared.group_work.notified()).await;
@@ -44,7 +44,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             }
             Ok::<(), Error>(())
         };
-        if let Err(error) = done.await {
+        if let Some(error) = trouble.begins(done.await) {
             tracing::warn!(%error, "work about groups failed; it is tried again");
         }
     }
