@@ -70,6 +70,8 @@ pub struct Settler {
     ticked: Timestamp,
     /// No link is open any more.
     closed: bool,
+    /// Claims whose results are written; the next write says that they are done.
+    done: Vec<Change>,
     /// Receipts that other processes kept, and when they were looked for.
     pub(crate) foreign: Foreign,
 }
@@ -88,6 +90,7 @@ impl Settler {
             random,
             ticked,
             closed: false,
+            done: Vec::new(),
             foreign: Foreign::default(),
         }
     }
@@ -115,7 +118,7 @@ impl Settler {
                 () = tokio::time::sleep(tick) => {}
             }
             if self.is_over() {
-                return;
+                return self.write(Round::default()).await;
             }
             self.look_for_foreign().await;
             self.tick().await;
@@ -171,12 +174,18 @@ impl Settler {
     pub(crate) async fn write(&mut self, mut round: Round) {
         self.shared.steps.changed(&round.changes, &self.shared.relays);
         let most = if self.shared.territory.is_shared() { SHARED_CHANGES_MAX } else { CHANGES_MAX };
-        let chunks = round.chunks(most);
+        let (mut units, then) = round.units(most);
+        match units.first_mut() {
+            Some(unit) => unit.append(&mut self.done),
+            None if self.done.is_empty() => {}
+            None => units.push(std::mem::take(&mut self.done)),
+        }
         let mut firsts = Vec::new();
         bongsu_store::faults::point("before-results");
-        for written in futures_util::future::join_all(chunks.into_iter().map(|chunk| self.apply(chunk))).await {
+        for written in futures_util::future::join_all(units.into_iter().map(|unit| self.apply(unit))).await {
             firsts.extend(written);
         }
+        self.done = then;
         for (finished, first) in round.finished.iter().zip(firsts) {
             self.shared.metrics.finished(finished, first);
         }
@@ -520,7 +529,7 @@ impl Settler {
         if self.shared.territory.sweeps() {
             self.expire_submitted(&mut round, now).await;
         }
-        if !round.changes.is_empty() {
+        if !round.changes.is_empty() || !self.done.is_empty() {
             self.write(round).await;
         }
     }
