@@ -4,7 +4,7 @@ use bongsu_server::config::Role;
 use bongsu_testkit::{World, has_database, recipient};
 use serde_json::{Value, json};
 
-use crate::{ahead, arrivals, at, late_by};
+use crate::{ahead, arrivals, at, is_in_time};
 
 fn rows(count: usize) -> Vec<Value> {
     (0..count).map(|n| json!({ "to": recipient(n), "text": format!("봉수 {n}") })).collect()
@@ -31,7 +31,7 @@ async fn what_is_due_leaves_once_and_in_time() {
     }
     for message in world.wait_final(&ids).await {
         assert_eq!(message["attempts"].as_array().map(Vec::len), Some(1), "{message:#}");
-        assert!((0..3_000).contains(&late_by(&message)), "{message:#}");
+        assert!(is_in_time(&message), "{message:#}");
     }
     let counts = world.audit().await;
     assert_eq!((counts.accepted, counts.duplicates_reported), (1_030, 0));
