@@ -6,12 +6,14 @@ use bongsu_wire::smpp::{DeliverSm, parse_receipt, tag, without_text};
 
 use crate::{Ack, RelayConfig, RelayReceipt};
 
+/// The longest id of a message in octets (SMPP 3.4, 5.2.23: 65 with its NUL). A longer one is none that we were given.
+const ID_MAX: usize = 64;
 /// The longest receipt text that is kept.
 const RAW_MAX: usize = 512;
 
 /// The receipt in a `deliver_sm`; none when it is a message from a handset, or a receipt that names no message.
 pub(super) fn read(config: &RelayConfig, pdu: &DeliverSm<'_>, at: Timestamp, ack: Ack) -> Result<RelayReceipt, Ack> {
-    let Some(receipt) = parse_receipt(pdu.esm_class, pdu.payload(), pdu.tlvs) else {
+    let Some(receipt) = parse_receipt(pdu.esm_class, pdu.payload(), pdu.tlvs).filter(|it| it.id.len() <= ID_MAX) else {
         return Err(ack);
     };
     let mut raw = without_text(pdu.payload()).to_vec();
@@ -86,5 +88,8 @@ mod tests {
     #[test]
     fn a_receipt_without_an_id_is_none() {
         assert!(read_one(IdRule::default(), b"stat:DELIVRD", &TlvBuf::new()).is_none());
+        let with_id = |length: usize| format!("id:{} stat:DELIVRD", "a".repeat(length));
+        assert!(read_one(IdRule::default(), with_id(64).as_bytes(), &TlvBuf::new()).is_some());
+        assert!(read_one(IdRule::default(), with_id(65).as_bytes(), &TlvBuf::new()).is_none(), "too long for an id");
     }
 }
