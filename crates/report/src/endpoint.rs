@@ -270,7 +270,14 @@ impl Endpoint {
             match self.line.take(now.millis(), batch) {
                 Some(Take::Again(id)) => ready.push(id),
                 Some(Take::New(positions)) => {
-                    let id = self.shared.store().new_id()?;
+                    let id = match self.shared.store().new_id() {
+                        Ok(id) => id,
+                        Err(error) => {
+                            // What was taken off the line is read again as it is stored.
+                            self.is_stale = true;
+                            return Err(error);
+                        }
+                    };
                     self.line.form(id, positions);
                     self.tallies.insert(id, Tally { calls: 0, is_batch: batch > 1 });
                     ready.push(id);

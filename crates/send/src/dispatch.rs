@@ -247,16 +247,17 @@ impl Dispatcher {
         if self.foreign.len() > FOREIGN_MAX {
             self.foreign.clear();
         }
-        let mut asks = [false; Lane::ALL.len()];
-        for lane in Lane::ALL {
+        let asks = Lane::ALL.map(|lane| {
             let state = self.lanes.get(lane);
-            asks[lane as usize] = shared || state.is_empty() || state.more_accounts;
-            state.more_accounts &= !asks[lane as usize];
-        }
+            shared || state.is_empty() || state.more_accounts
+        });
         if !asks.contains(&true) {
             return Ok(());
         }
         let waiting = self.shared.store.waiting(now, crate::lanes::ACCOUNTS_MAX as u32).await?;
+        for lane in Lane::ALL {
+            self.lanes.get(lane).more_accounts &= !asks[lane as usize];
+        }
         self.is_due |= waiting.is_due;
         self.looked.retain(|_, at| now.since(*at) < LOOK_AGAIN);
         for (lane, account) in waiting.accounts {
@@ -265,7 +266,14 @@ impl Dispatcher {
             if !asks[lane as usize] || has_runs || was_looked_at {
                 continue;
             }
-            let found = self.refill(lane, account).await?;
+            let found = match self.refill(lane, account).await {
+                Ok(found) => found,
+                Err(error) => {
+                    // The rest of what was seen is looked for again.
+                    Lane::ALL.iter().for_each(|lane| self.lanes.get(*lane).more_accounts = true);
+                    return Err(error);
+                }
+            };
             if !first_time && !shared {
                 self.shared.store.metrics().sweeper_found.fetch_add(found as u64, Ordering::Relaxed);
             }
@@ -296,6 +304,9 @@ impl Dispatcher {
         let limit = if shared { limit * 2 } else { limit };
         let mut runs = self.shared.store.waiting_runs(lane, account, 0, limit).await?;
         let more = runs.len() == limit as usize;
+        if let Some(turn) = self.lanes.get(lane).turn(account).filter(|turn| turn.runs.is_empty()) {
+            turn.more = false;
+        }
         let now = self.shared.clock.now();
         if shared && matches!(lane, Lane::Bulk | Lane::Ad) {
             self.looked.insert((lane, account), now);
@@ -446,9 +457,6 @@ impl Dispatcher {
             return Ok(front);
         }
         if more {
-            if let Some(turn) = self.lanes.get(lane).turn(account) {
-                turn.more = false;
-            }
             self.refill(lane, account).await?;
         }
         let front = self.lanes.get(lane).turn(account).and_then(|turn| turn.runs.front().copied());
@@ -527,7 +535,15 @@ impl Dispatcher {
     ) -> Result<(), Error> {
         let now = self.shared.clock.now();
         let deadline = self.deadline(lane, now);
-        let id = self.shared.store.new_id()?;
+        let id = match self.shared.store.new_id() {
+            Ok(id) => id,
+            Err(error) => {
+                // Booked and taken off already: all of it is given back, as if the claim had not held.
+                launch::give_back(&self.shared, leaving.iter().map(|leaving| leaving.booking));
+                let _ = self.missed_sender.send(missed);
+                return Err(error);
+            }
+        };
         let claim =
             Claim { id, owner: self.shared.owner, deadline: deadline.millis(), lane, account, claimed, relays, note };
         self.shared.claims_out.fetch_add(1, Ordering::AcqRel);
@@ -555,12 +571,17 @@ impl Dispatcher {
             let mut claimed = Vec::new();
             let mut relays = Vec::new();
             let mut leaving = Vec::new();
+            // Before anything is booked: what fails here leaves nothing behind.
+            let channels = same.iter().filter_map(|due| by_id.get(&due.id)).map(|ready| ready.row.channel);
+            let channels: std::collections::BTreeSet<Channel> = channels.collect();
+            for channel in channels {
+                self.load_ratio(account, channel).await?;
+            }
             for due in same {
                 let Some(ready) = by_id.remove(&due.id) else {
                     let _ = self.shared.notes.send(Note::Gone(due.id)).await;
                     continue;
                 };
-                self.load_ratio(account, ready.row.channel).await?;
                 let booked = booking::book_due(&self.shared, &mut self.ratios, &ready, due, now);
                 match booked {
                     Booking::Wait => self.lanes.get(lane).due.push_back(*due),

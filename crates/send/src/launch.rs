@@ -72,15 +72,20 @@ pub async fn launch(shared: Arc<Shared>, launch: Launch, done: mpsc::UnboundedSe
     if !leaving.is_empty() {
         depart(&shared, claim_id, deadline, leaving).await;
     }
-    for booking in booked {
-        if let Booking::Send { relay, parts } = booking {
-            shared.pending.sub(relay, parts.into());
-        }
-    }
+    give_back(&shared, booked);
     shared.claims_out.fetch_sub(1, Ordering::AcqRel);
     // The dispatcher may have stopped; then nobody plans on.
     let _ = done.send(missed);
     shared.wake.notify_one();
+}
+
+/// The room that bookings took is free again: their messages are with their relays by now, or stay.
+pub(crate) fn give_back(shared: &Shared, bookings: impl IntoIterator<Item = Booking>) {
+    for booking in bookings {
+        if let Booking::Send { relay, parts } = booking {
+            shared.pending.sub(relay, parts.into());
+        }
+    }
 }
 
 async fn depart(shared: &Shared, claim: i64, deadline: Timestamp, leaving: Vec<Leaving>) {
