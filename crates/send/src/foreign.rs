@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bongsu_domain::Timestamp;
-use bongsu_domain::id::{first_id_at, id_millis};
+use bongsu_domain::id::first_id_at;
 
 use crate::receipts::stored;
 use crate::round::Round;
@@ -19,8 +19,6 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(150);
 const LOOK_BACK: Duration = Duration::from_secs(5);
 /// How often all kept receipts are matched against the store, by the process that settles for the dead.
 const MATCH_EVERY: Duration = Duration::from_secs(20);
-/// How long memory keeps a receipt for the answer that it overtook.
-const KEPT_FOR: Duration = Duration::from_secs(120);
 /// Receipts read at once.
 const PAGE: u32 = 5_000;
 
@@ -57,7 +55,7 @@ impl Settler {
                 let mut flights = shared.flights.lock();
                 for (seq, orphan) in new {
                     if !self.try_place(&mut flights, &mut round, stored((seq, orphan.clone()))) {
-                        self.keep_orphan(seq, orphan);
+                        self.orphans.keep(seq, orphan);
                     }
                     round.cut();
                 }
@@ -79,18 +77,9 @@ impl Settler {
     pub(crate) async fn match_again(&mut self) {
         let now = self.shared.clock.now();
         self.foreign.matched = Some(now);
-        self.forget_old_orphans(now);
+        self.orphans.forget_old(now);
         if let Err(error) = self.load_orphans().await {
             tracing::warn!(%error, "kept receipts could not be matched; they are matched again");
         }
-    }
-
-    fn forget_old_orphans(&mut self, now: Timestamp) {
-        let before = now.minus(KEPT_FOR).millis();
-        self.orphans.retain(|_, same| {
-            same.retain(|(seq, _)| id_millis(*seq) >= before);
-            !same.is_empty()
-        });
-        self.orphan_count = self.orphans.values().map(Vec::len).sum();
     }
 }

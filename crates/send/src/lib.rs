@@ -19,6 +19,7 @@ mod launch;
 mod metrics;
 mod named;
 mod note;
+mod orphans;
 mod outgoing;
 mod page;
 mod pending;

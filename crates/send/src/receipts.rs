@@ -147,19 +147,14 @@ impl Settler {
 
     /// Receipts that came before the answer of a message to this recipient.
     pub(crate) fn adopt(&mut self, flights: &mut Inner, round: &mut Round, key: (u8, i64)) {
-        for orphan in self.take_orphans(key.0, key.1) {
-            if belongs(flights, &orphan).is_some_and(|(_, done)| !done) {
-                self.place(flights, round, orphan);
-            } else if let Some(seq) = orphan.stored {
-                self.keep_orphan(seq, as_orphan(&orphan));
+        for (seq, orphan) in self.orphans.take(key.0, key.1) {
+            let receipt = stored((seq, orphan.clone()));
+            if belongs(flights, &receipt).is_some_and(|(_, done)| !done) {
+                self.place(flights, round, receipt);
+            } else {
+                self.orphans.keep(seq, orphan);
             }
         }
-    }
-
-    pub(crate) fn take_orphans(&mut self, relay: u8, recipient: i64) -> Vec<Unmatched> {
-        let Some(orphans) = self.orphans.remove(&(relay, recipient)) else { return Vec::new() };
-        self.orphan_count -= orphans.len();
-        orphans.into_iter().map(stored).collect()
     }
 
     /// Asks the store about receipts that memory does not know; what nobody knows is kept.
@@ -201,23 +196,22 @@ impl Settler {
         match known {
             Known::Nothing if receipt.stored.is_some() => {
                 if let Some(seq) = receipt.stored {
-                    self.keep_orphan(seq, as_orphan(&receipt));
+                    self.orphans.keep(seq, as_orphan(&receipt));
                 }
             }
-            Known::Nothing => {
-                round.acks.extend(receipt.ack.take());
-                match shared.store.new_id() {
-                    Ok(seq) => {
-                        let orphan = as_orphan(&receipt);
-                        round.changes.push(Change::Orphan(seq, orphan.clone()));
-                        self.keep_orphan(seq, orphan);
-                    }
-                    Err(error) => {
-                        let relay = shared.relays.name(receipt.relay);
-                        tracing::warn!(%error, relay, relay_id = receipt.relay_id, "an unmatched receipt could not be numbered");
-                    }
+            Known::Nothing => match shared.store.new_id() {
+                Ok(seq) => {
+                    round.acks.extend(receipt.ack.take());
+                    let orphan = as_orphan(&receipt);
+                    round.changes.push(Change::Orphan(seq, orphan.clone()));
+                    self.orphans.keep(seq, orphan);
                 }
-            }
+                Err(error) => {
+                    // Not confirmed: the relay offers it again.
+                    let relay = shared.relays.name(receipt.relay);
+                    tracing::warn!(%error, relay, relay_id = receipt.relay_id, "an unmatched receipt could not be numbered");
+                }
+            },
             Known::Submit(submit, row) => {
                 let place = Place { id: submit.id, attempt: submit.attempt, part: submit.part };
                 let mut flights = shared.flights.lock();
@@ -226,7 +220,9 @@ impl Settler {
                 // What still waits for other parts stays with the store.
                 flights.forget_stored(place.id);
             }
-            Known::Unknown(unknown, row) => self.answer_unknown(round, receipt, &unknown, &row, now),
+            Known::Unknown { attempt, row, is_due } => {
+                self.answer_unknown(round, receipt, (&attempt, is_due), &row, now);
+            }
         }
     }
 
@@ -235,7 +231,7 @@ impl Settler {
         &mut self,
         round: &mut Round,
         mut receipt: Unmatched,
-        unknown: &UnknownRow,
+        (unknown, is_due): (&UnknownRow, bool),
         row: &MessageRow,
         now: Timestamp,
     ) {
@@ -247,8 +243,9 @@ impl Settler {
         }
         let mut flight = revived(row, unknown.relay, receipt.recipient);
         flight.attempt = unknown.attempt;
-        // A failure of this attempt says nothing about a later one that is under way.
-        let decides = receipt.code == Code::OkDelivered || row.attempt.attempt <= unknown.attempt;
+        // A failure of this attempt says nothing about a later one that is under way. The row tells of that one only when it
+        // is answered; what is not due any more has left before.
+        let decides = receipt.code == Code::OkDelivered || (is_due && row.attempt.attempt <= unknown.attempt);
         let verdict = match (row.status.is_final(), decides) {
             (true, _) => Verdict::Late,
             (false, true) => Verdict::Decided,
@@ -376,8 +373,8 @@ pub(crate) fn stored((seq, orphan): (i64, Orphan)) -> Unmatched {
 }
 
 fn wanted(receipt: &Unmatched) -> Wanted {
-    let Unmatched { relay, recipient, reference, .. } = *receipt;
-    Wanted { relay, relay_id: receipt.relay_id.clone(), recipient, reference }
+    let Unmatched { relay, recipient, reference, at, .. } = *receipt;
+    Wanted { relay, relay_id: receipt.relay_id.clone(), recipient, reference, at }
 }
 
 fn as_orphan(receipt: &Unmatched) -> Orphan {

@@ -1,6 +1,5 @@
 //! Settling: answers, failures and receipts become changes of the store; receipts are confirmed after the commit.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use bongsu_domain::retry::{self, Case, Next, Outcome as TryOutcome, Tried};
 use bongsu_domain::{Code, Lane, MessageId, Status, Timestamp};
 use bongsu_relay::{Event, PartAnswer, RelayReceipt, UnsentReason, status_code};
-use bongsu_store::changes::{Attempt, Change, Final, Orphan, Unknown};
+use bongsu_store::changes::{Attempt, Change, Final, Unknown};
 use bongsu_store::claims::{Due, DueKind, NO_RELAY};
 use bongsu_store::rows::Outcome;
 use tokio::sync::mpsc;
@@ -18,7 +17,8 @@ use crate::flights::{Flight, Inner, Part};
 use crate::foreign::{self, Foreign};
 use crate::metrics::Finished;
 use crate::named;
-use crate::receipts::Unmatched;
+use crate::orphans::Orphans;
+use crate::receipts::{Unmatched, stored};
 use crate::round::Round;
 
 /// Changes of one write unit, so that an urgent accept gets in between.
@@ -27,8 +27,6 @@ const CHANGES_MAX: usize = 800;
 const SHARED_CHANGES_MAX: usize = 2_400;
 /// Event lists taken at once.
 const LISTS_MAX: usize = 256;
-/// Orphans that memory keeps to meet the answer they overtook.
-const ORPHANS_MAX: usize = 100_000;
 /// How long results gather before a round over a database, where each round costs round trips, whatever its size.
 const GATHER: Duration = Duration::from_millis(20);
 /// The longest that several dispatchers wait for more.
@@ -63,9 +61,8 @@ pub struct Settler {
     pub(crate) shared: Arc<Shared>,
     events: mpsc::Receiver<Vec<Event>>,
     notes: mpsc::Receiver<Note>,
-    /// Receipts that overtook their answer, by relay and recipient.
-    pub(crate) orphans: HashMap<(u8, i64), Vec<(i64, Orphan)>>,
-    pub(crate) orphan_count: usize,
+    /// Receipts that overtook their answer.
+    pub(crate) orphans: Orphans,
     random: u64,
     ticked: Timestamp,
     /// No link is open any more.
@@ -85,8 +82,7 @@ impl Settler {
             shared,
             events,
             notes,
-            orphans: HashMap::new(),
-            orphan_count: 0,
+            orphans: Orphans::default(),
             random,
             ticked,
             closed: false,
@@ -162,7 +158,7 @@ impl Settler {
         self.write(round).await;
         // Only now: the receipt may have come in this very round, after the attempt was given up.
         let again: Vec<_> =
-            again.into_iter().flat_map(|(relay, recipient)| self.take_orphans(relay, recipient)).collect();
+            again.into_iter().flat_map(|(relay, recipient)| self.orphans.take(relay, recipient)).map(stored).collect();
         if !again.is_empty() {
             let mut round = Round { unmatched: again, ..Round::default() };
             self.match_stored(&mut round, now).await;
@@ -301,7 +297,7 @@ impl Settler {
         )));
         let key = (flight.relay, flight.recipient);
         flights.submitted(id);
-        if self.orphan_count > 0 {
+        if !self.orphans.is_empty() {
             self.adopt(flights, round, key);
         }
     }
@@ -518,6 +514,9 @@ impl Settler {
             return;
         }
         self.ticked = now;
+        if self.orphans.is_half_full() {
+            self.orphans.forget_old(now);
+        }
         let mut round = Round::default();
         let before = now.minus(self.shared.config.spill_receipts_after).millis();
         let stale = self.shared.flights.lock().stale(before, 20_000);
@@ -531,18 +530,6 @@ impl Settler {
         }
         if !round.changes.is_empty() || !self.done.is_empty() {
             self.write(round).await;
-        }
-    }
-
-    /// Keeps an orphan where the answer it overtook will look for it.
-    pub(crate) fn keep_orphan(&mut self, seq: i64, orphan: Orphan) {
-        if self.orphan_count >= ORPHANS_MAX {
-            return;
-        }
-        let same = self.orphans.entry((orphan.relay, orphan.recipient)).or_default();
-        if same.iter().all(|(other, _)| *other != seq) {
-            self.orphan_count += 1;
-            same.push((seq, orphan));
         }
     }
 }

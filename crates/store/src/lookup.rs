@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bongsu_domain::id::reference;
-use bongsu_domain::map::IdMap;
+use bongsu_domain::id::{id_millis, reference};
+use bongsu_domain::map::{IdMap, IdSet};
 use bongsu_domain::{AccountId, Code, Status, Timestamp};
 
 use crate::changes::{Orphan, Submit};
@@ -18,6 +18,9 @@ const KEYS_MAX: usize = 256;
 /// Rows that are read for each key, on average: relays may use one id for all, and a number may have many attempts.
 const ROWS_MAX: usize = 64;
 
+/// How far the clocks of processes may be apart, milliseconds: one takes the receipt, another one made the message's id.
+const CLOCKS_APART_MS: i64 = 5_000;
+
 /// What a receipt says of itself.
 #[derive(Debug, Clone)]
 pub struct Wanted {
@@ -29,6 +32,8 @@ pub struct Wanted {
     pub recipient: i64,
     /// `user_message_reference` when echoed.
     pub reference: Option<u16>,
+    /// When it arrived.
+    pub at: Timestamp,
 }
 
 /// What the store knows about a receipt.
@@ -36,8 +41,15 @@ pub struct Wanted {
 pub enum Known {
     /// It is of a spilled part of this message.
     Submit(Submit, MessageRow),
-    /// It is of an attempt of this message whose fate is or was unknown.
-    Unknown(UnknownRow, MessageRow),
+    /// It is of an attempt whose fate is or was unknown.
+    Unknown {
+        /// The attempt.
+        attempt: UnknownRow,
+        /// Its message.
+        row: MessageRow,
+        /// The message waits for its next attempt, which is not made yet.
+        is_due: bool,
+    },
     /// Nobody knows of it.
     Nothing,
 }
@@ -69,12 +81,17 @@ pub(crate) fn known(reader: &mut Reader, wanted: &[Wanted]) -> Result<Vec<Known>
     }
     let unknown: Vec<Option<UnknownRow>> = wanted
         .iter()
-        .map(|w| unknown.get(&(w.relay, w.recipient)).and_then(|rows| the_one(rows, w.reference)).cloned())
+        .map(|w| unknown.get(&(w.relay, w.recipient)).and_then(|rows| the_one(rows, w)).cloned())
         .collect();
     rows.extend(rows_of(reader, unknown.iter().flatten().map(|unknown| unknown.id))?);
+    let due = due_of(&reader.live, unknown.iter().flatten().map(|unknown| unknown.id))?;
     let known = submits.into_iter().zip(unknown).map(|(submit, unknown)| {
         let of_submit = submit.and_then(|submit| rows.get(&submit.id).map(|row| Known::Submit(submit, row.clone())));
-        let of_unknown = || unknown.and_then(|u| rows.get(&u.id).map(|row| Known::Unknown(u, row.clone())));
+        let of_unknown = || {
+            let attempt = unknown?;
+            let (row, is_due) = (rows.get(&attempt.id)?.clone(), due.contains(&attempt.id));
+            Some(Known::Unknown { attempt, row, is_due })
+        };
         of_submit.or_else(of_unknown).unwrap_or(Known::Nothing)
     });
     Ok(known.collect())
@@ -212,14 +229,30 @@ fn unknown(live: &Db, relay: u8, mut recipients: Vec<i64>) -> Result<Vec<Unknown
 
 /// The unknown attempt that a receipt without a known id belongs to, of those to its recipient: by reference. Without an
 /// echoed reference only when a single one is open.
-fn the_one(found: &[UnknownRow], echoed: Option<u16>) -> Option<&UnknownRow> {
-    match echoed {
-        Some(echoed) => found.iter().find(|row| reference(row.id) == echoed),
+///
+/// A receipt that was there before the message is another one's: a relay may offer that of an earlier message to the same
+/// number once more.
+fn the_one<'a>(found: &'a [UnknownRow], receipt: &Wanted) -> Option<&'a UnknownRow> {
+    let latest = receipt.at.millis() + CLOCKS_APART_MS;
+    let mut earlier = found.iter().filter(|row| id_millis(row.id) <= latest);
+    match receipt.reference {
+        Some(echoed) => earlier.find(|row| reference(row.id) == echoed),
         None => {
-            let mut open = found.iter().filter(|row| row.resolved == 0);
+            let mut open = earlier.filter(|row| row.resolved == 0);
             open.next().filter(|_| open.next().is_none())
         }
     }
+}
+
+/// Those of some messages that wait for their next attempt.
+fn due_of(live: &Db, ids: impl Iterator<Item = i64>) -> Result<IdSet, Error> {
+    let mut ids: Vec<i64> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(IdSet::default());
+    }
+    Ok(live.select_in("SELECT id FROM due WHERE id", &ids, "", |row| row.get(0))?.into_iter().collect())
 }
 
 /// Unknown attempts of an account (or of all), newest first, below the cursor `(id, attempt)`.

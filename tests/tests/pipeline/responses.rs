@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use bongsu_testkit::{World, recipient};
+use bongsu_testkit::{World, recipient, until};
 use serde_json::json;
 
-use crate::smsc::{Smsc, delivered, receipt, undelivered};
+use crate::smsc::{Smsc, accepted, delivered, receipt, undelivered};
 use crate::{messages, path, statuses};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,4 +65,44 @@ async fn two_messages_to_one_number_at_once_get_their_own_results() {
     assert_eq!(world.points(&world.main).await, 1_000_000 - 10);
     let counts = world.count().await;
     assert_eq!((counts.open, counts.lost, counts.double_final, counts.ledger_mismatch), (0, 0, 0, 0), "{counts:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_failure_of_one_attempt_says_nothing_about_the_next_that_is_out() {
+    // A message centre that is silent about the code, tells of its failure when it comes again, and then that it arrived.
+    let mut codes = 0;
+    let mut answer = Vec::new();
+    let smsc = Smsc::start(move |sequence, submit| {
+        let text = bongsu_wire::smpp::decode_text(submit.short_message, bongsu_wire::smpp::DataCoding::Ksc5601);
+        let (first, second, other) = (format!("first-{codes}"), format!("second-{codes}"), format!("other-{sequence}"));
+        if !text.contains("code") {
+            let told = [accepted(sequence, &other), receipt(submit, &other, delivered(), 3_000 + sequence)];
+            return answer.drain(..).chain(told).collect();
+        }
+        codes += 1;
+        if codes == 1 {
+            return Vec::new();
+        }
+        answer = vec![accepted(sequence, &second), receipt(submit, &second, delivered(), 2_000 + sequence)];
+        vec![receipt(submit, &first, undelivered(), 1_000 + sequence)]
+    })
+    .await;
+    let world = World::builder()
+        .relays(&["kt"])
+        .shares(json!({ "own": 100 }))
+        .relay("own", json!({ "address": smsc.address, "binds": 1, "settings": { "responseTimeoutMs": 5_000 } }))
+        .start()
+        .await;
+    let code = world.submit(json!({ "to": recipient(1), "text": "code 1234", "lane": "auth" })).await;
+    until("the first attempt has its receipt", || async {
+        let rows = world.pages("/v1/attempts?outcome=unknown&limit=100").await;
+        rows.into_iter().find(|row| row["messageId"] == code && row["resolution"] == "receipt")
+    })
+    .await;
+    assert_eq!(world.message(&code).await["status"], "sending", "its second attempt is out");
+    let other = world.submit(json!({ "to": recipient(2), "text": "go on", "lane": "auth" })).await;
+    let messages = world.wait_final(&[code, other]).await;
+    assert_eq!(statuses(&messages), BTreeMap::from([("delivered", 2)]), "{messages:#?}");
+    assert_eq!(path(&messages[0]), ["own", "own"]);
+    assert_eq!(world.points(&world.main).await, 1_000_000 - 2, "both arrived, so both are paid for");
 }

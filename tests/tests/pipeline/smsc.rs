@@ -93,6 +93,13 @@ pub fn undelivered() -> Fate {
     (MessageState::Undeliverable, "UNDELIV err:001")
 }
 
+/// The answer to a submit that is taken.
+pub fn accepted(sequence: u32, id: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    smpp::encode_submit_resp(status::ESME_ROK, sequence, id.as_bytes(), &mut out).expect("a short id");
+    out
+}
+
 /// A receipt for a submit, with its reference echoed.
 pub fn receipt(submit: &SubmitSm<'_>, id: &str, fate: Fate, sequence: u32) -> Vec<u8> {
     let mut tlvs = TlvBuf::new();

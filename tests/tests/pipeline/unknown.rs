@@ -66,8 +66,10 @@ async fn a_relay_that_must_not_get_it_twice_ends_the_message_and_says_that_it_ma
     assert_eq!((message["status"].as_str(), path(message)), (Some("expired"), vec!["kt"]), "{message:#}");
     let reason = message["attempts"][0]["reason"].as_str().expect("a reason");
     assert!(reason.contains("may never have left"), "{reason}");
-    let row = unknown_of(&world, &id).await;
-    assert_eq!(row["resolution"], "expired");
+    let resolution = until("the attempt is resolved", || async {
+        unknown_of(&world, &id).await["resolution"].as_str().map(str::to_owned)
+    });
+    assert_eq!(resolution.await, "expired");
     assert_eq!(world.points(&world.main).await, points, "what may never have left costs nothing");
     world.audit().await;
 }

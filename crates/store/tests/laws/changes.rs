@@ -3,6 +3,7 @@
 use bongsu_domain::{Clock, Code, Lane, Status, Timestamp};
 use bongsu_store::Kind;
 use bongsu_store::changes::{Change, Orphan, Receipt, Submit, Unknown, Verdict};
+use bongsu_store::lookup::Known;
 use bongsu_store::rows::Outcome;
 
 use crate::house::{House, delivered, due_at, failed, house, refused, submitted, together};
@@ -234,6 +235,15 @@ async fn unknown_attempts_are_found_by_recipient_and_reference_and_listed_to_the
     house.apply(vec![resolved]).await;
     assert_eq!(find(None).await, Some((one, None)));
     assert_eq!(find(Some(bongsu_domain::id::reference(two))).await, Some((two, Some("delivered".into()))));
+    let early = house.known_at(2, "of nobody", (9, None), Timestamp::from_millis(house.now() - 60_000)).await;
+    assert!(matches!(early, Known::Nothing), "a receipt that was there before the message is not its: {early:?}");
+    let waits = async || match house.known_at(2, "of nobody", (9, None), house.clock.now()).await {
+        Known::Unknown { is_due, .. } => is_due,
+        other => panic!("{other:?}"),
+    };
+    assert!(!waits().await);
+    house.apply(vec![Change::Due(due_at(house.now(), one, 2, Lane::Bulk, account))]).await;
+    assert!(waits().await, "its next attempt is not made yet");
     let list = async |who, below| {
         let rows = house.store.unknown_attempts(who, below, 1).await.unwrap();
         rows.into_iter().map(|row| row.id).collect::<Vec<_>>()

@@ -161,7 +161,18 @@ impl House {
 
     /// What the store knows of a receipt.
     pub async fn known(&self, relay: u8, relay_id: &str, recipient: i64, reference: Option<u16>) -> Known {
-        let wanted = [Wanted { relay, relay_id: relay_id.to_owned(), recipient, reference }];
+        self.known_at(relay, relay_id, (recipient, reference), self.clock.now()).await
+    }
+
+    /// The same of one that arrived at another time.
+    pub async fn known_at(
+        &self,
+        relay: u8,
+        relay_id: &str,
+        (recipient, reference): (i64, Option<u16>),
+        at: Timestamp,
+    ) -> Known {
+        let wanted = [Wanted { relay, relay_id: relay_id.to_owned(), recipient, reference, at }];
         self.store.look(move |look| look.known(&wanted)).await.unwrap().remove(0)
     }
 
@@ -177,7 +188,7 @@ impl House {
     /// The unknown attempt that a receipt is of.
     pub async fn unknown(&self, relay: u8, recipient: i64, reference: Option<u16>) -> Option<UnknownRow> {
         match self.known(relay, "of nobody", recipient, reference).await {
-            Known::Unknown(unknown, row) if row.id == unknown.id => Some(unknown),
+            Known::Unknown { attempt, row, .. } if row.id == attempt.id => Some(attempt),
             Known::Nothing => None,
             other => panic!("{other:?}"),
         }

@@ -2,7 +2,7 @@
 //!
 //! The first use of a statement costs one more, to prepare it; that is not counted here.
 
-use bongsu_domain::Lane;
+use bongsu_domain::{Lane, Timestamp};
 use bongsu_store::accept::{RUN_MAX, Slice};
 use bongsu_store::changes::{Change, Receipt, Submit, Unknown, Verdict};
 use bongsu_store::claims::Taken;
@@ -150,13 +150,19 @@ async fn what_is_known_of_many_receipts_costs_few_round_trips() {
     house.apply(changes.collect()).await;
     // A third each: of spilled parts, of unknown attempts, of nobody.
     let wanted: Vec<Wanted> = (0..600)
-        .map(|n: i64| Wanted { relay: n as u8 % 2, relay_id: format!("s{n}"), recipient: n, reference: None })
+        .map(|n: i64| Wanted {
+            relay: n as u8 % 2,
+            relay_id: format!("s{n}"),
+            recipient: n,
+            reference: None,
+            at: Timestamp::MAX,
+        })
         .collect();
     let (asked, known) = trips(&house, house.store.look(move |look| look.known(&wanted))).await;
     for (n, known) in (0..).zip(known.unwrap()) {
         let whose = match known {
             Known::Submit(submit, row) => (0, submit.id, row.id),
-            Known::Unknown(unknown, row) => (1, unknown.id, row.id),
+            Known::Unknown { attempt, row, .. } => (1, attempt.id, row.id),
             Known::Nothing => (2, 0, 0),
         };
         let id = run.first + n;
