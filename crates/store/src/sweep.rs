@@ -14,8 +14,8 @@ use crate::rows::{self, MessageRow};
 use crate::tx::Tx;
 use crate::waiting;
 
-/// Rows removed by one cleaning unit, so that it stays short.
-const CLEAN_MAX: u32 = 500;
+/// Rows of each kind removed by one cleaning unit, so that it stays short.
+pub(crate) const CLEAN_MAX: u32 = 500;
 
 /// Cancels a message that no dispatcher has claimed.
 ///
@@ -102,7 +102,7 @@ pub(crate) fn overdue_runs(live: &Db, now: Timestamp, limit: u32) -> Result<Vec<
     Ok(found)
 }
 
-/// Removes keys and orphans that are over their time. Answers how many rows went.
+/// Removes keys and orphans that are over their time, at most [`CLEAN_MAX`] of each kind. Answers how many rows went.
 pub(crate) fn clean(tx: &mut Tx<'_>, orphans_before: Timestamp) -> Result<usize, Error> {
     let gone = accept::clean(tx.live, tx.now.millis(), CLEAN_MAX)?;
     let orphans: Vec<i64> = tx

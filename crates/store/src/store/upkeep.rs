@@ -111,8 +111,21 @@ impl Store {
             self.write_as(false, move |tx| recovery::discard(tx, &[slice])).await?;
         }
         *self.cleaned_to() = from.max(staged_before);
-        gone += self.write_as(false, move |tx| sweep::clean(tx, orphans_before)).await?;
+        gone += self.forget_keys(orphans_before).await?;
         Ok(gone + self.forget_events().await?)
+    }
+
+    /// Removes keys and orphans that are over their time: all of them, since more may come between two cleanings than a
+    /// short unit removes.
+    async fn forget_keys(&self, orphans_before: Timestamp) -> Result<usize, Error> {
+        let mut gone = 0;
+        loop {
+            let some = self.write_as(false, move |tx| sweep::clean(tx, orphans_before)).await?;
+            gone += some;
+            if some < sweep::CLEAN_MAX as usize {
+                return Ok(gone);
+            }
+        }
     }
 
     /// Removes events that were kept for their time.

@@ -93,6 +93,24 @@ async fn a_key_is_free_again_after_a_day() {
 }
 
 #[tokio::test]
+async fn one_cleaning_removes_all_keys_that_are_over() {
+    let house = house();
+    let account = house.account(2_000).await;
+    let equal = |n: i64| NewMessage { dedupe: Some((n, 60_000)), ..sms(1) };
+    let writes = (0..1_100).map(|n| -> std::pin::Pin<Box<dyn Future<Output = _>>> {
+        Box::pin(house.try_accept(account, Lane::Bulk, equal(n), Some(key(n, 1))))
+    });
+    let done = together(&house.store, writes).await;
+    assert!(done.iter().all(|done| matches!(done, Ok(Ok(_)))));
+    house.pass(86_400_000 + 1_000);
+    house.store.clean(Timestamp(0), Timestamp(0)).await.unwrap();
+    let count = "SELECT (SELECT COUNT(*) FROM idempotency) + (SELECT COUNT(*) FROM dedupe)";
+    let left: i64 = house.store.read(move |reader| reader.live.query_row(count, (), |row| row.get(0))).await.unwrap();
+    assert_eq!(left, 0);
+    house.assert_sound(1_100).await;
+}
+
+#[tokio::test]
 async fn a_client_reference_is_taken_by_one_message() {
     let mut house = house();
     let account = house.account(50).await;
