@@ -149,8 +149,15 @@ fn claim_run(tx: &Tx<'_>, claim: &Claim, first: i64, from: u32, generation: i64,
             first,
         ))?;
     }
-    insert(tx.live, claim, first + i64::from(from), None)?;
+    if has_messages(&claim.relays) {
+        insert(tx.live, claim, first + i64::from(from), None)?;
+    }
     Ok(Taken::Whole)
+}
+
+/// Whether a claim is of anything: nobody would ever say of one that is not that it is done.
+fn has_messages(relays: &[u8]) -> bool {
+    relays.iter().any(|relay| *relay != NO_RELAY)
 }
 
 fn claim_due(tx: &Tx<'_>, claim: &Claim, due: &[Due]) -> Result<Taken, Error> {
@@ -168,7 +175,9 @@ fn claim_due(tx: &Tx<'_>, claim: &Claim, due: &[Due]) -> Result<Taken, Error> {
     if missing.len() == due.len() {
         return Ok(Taken::Stale);
     }
-    insert(tx.live, &Claim { relays, ..claim.clone() }, 0, Some(&ids))?;
+    if has_messages(&relays) {
+        insert(tx.live, &Claim { relays, ..claim.clone() }, 0, Some(&ids))?;
+    }
     Ok(if missing.is_empty() { Taken::Whole } else { Taken::Without(missing) })
 }
 

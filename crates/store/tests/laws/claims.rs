@@ -5,7 +5,7 @@ use bongsu_store::changes::Change;
 use bongsu_store::claims::{Claim, Claimed, NO_RELAY, Part, ShareState, Taken};
 use bongsu_store::distributions;
 
-use crate::house::{due_at, house, refused, sms};
+use crate::house::{House, due_at, house, refused, sms};
 
 #[tokio::test]
 async fn a_claim_moves_a_run_exactly_once() {
@@ -97,6 +97,37 @@ async fn what_is_due_is_claimed_once() {
     assert!(!house.sees_due().await);
     let house = house.crash();
     assert_eq!(house.claim_due(&due, &[1; 3]).await.1, Taken::Stale);
+}
+
+/// Claims that nobody has said to be done.
+async fn open_claims(house: &House) -> i64 {
+    let sql = "SELECT COUNT(*) FROM claims";
+    house.store.read(move |reader| reader.live.query_row(sql, (), |row| row.get(0))).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_claim_of_nothing_moves_on_and_leaves_nothing_behind() {
+    let house = house();
+    let account = house.account(100).await;
+    let run = house.accept_many(account, Lane::Bulk, 4).await;
+    for id in run.first..=run.last() {
+        house.store.cancel(Some(account), id).await.unwrap();
+    }
+    let run = house.run(run.first).await;
+    assert_eq!(house.claim(&run, &[NO_RELAY; 3]).await.1, Taken::Whole);
+    assert_eq!(house.claim(&run, &[NO_RELAY; 3]).await.1, Taken::Stale);
+    assert_eq!(house.run(run.first).await.next, 3);
+    assert_eq!(house.claim(&house.run(run.first).await, &[NO_RELAY]).await.1, Taken::Whole);
+    assert_eq!(house.waiting_accounts(10).await, []);
+
+    let other = house.accept_many(account, Lane::Bulk, 2).await;
+    let (claim, _) = house.claim(&other, &[0; 2]).await;
+    let due = [0, 1].map(|n| due_at(house.now(), other.first + n, 2, Lane::Bulk, account));
+    house.apply(due.map(Change::Due).to_vec()).await;
+    house.apply(vec![Change::NotDue(due[1].id), Change::ClaimDone(claim)]).await;
+    assert_eq!(house.claim_due(&due, &[NO_RELAY, 1]).await.1, Taken::Without(vec![1]));
+    assert_eq!(house.due().await, []);
+    assert_eq!(open_claims(&house).await, 0, "no claim is left of which nobody says that it is done");
 }
 
 #[tokio::test]
