@@ -44,6 +44,7 @@ pub(crate) fn settle_claims(tx: &mut Tx<'_>, policy: &Policy, alive: &[i64], lim
         let is_unsure = rows.iter().any(|(message, row, is_due)| !is_due && !is_waiting(*message, row));
         let claimed = if is_unsure { claims::claimed_since(tx.live, claim.no)? } else { Default::default() };
         let mut todo = Vec::new();
+        park_again(tx, claim.lane, &rows, &mut todo)?;
         for (message, row, is_due) in &rows {
             // Otherwise it was put back and waits for its next turn, or another claim has it by now.
             if !is_due && !claimed.contains(&message.id) {
@@ -56,6 +57,32 @@ pub(crate) fn settle_claims(tx: &mut Tx<'_>, policy: &Policy, alive: &[i64], lim
         changes::apply(tx, &todo)?;
     }
     Ok(left.len())
+}
+
+/// Parks what is parked in the file of its day alone, which commits before the list of what is parked: an operator finds
+/// it there, and it is not told again.
+fn park_again(tx: &Tx<'_>, lane: Lane, rows: &[(Left, MessageRow, bool)], todo: &mut Vec<Change>) -> Result<(), Error> {
+    if tx.live.is_mysql() {
+        // One database has one commit for both, and an operator may replay what was parked while this looks.
+        return Ok(());
+    }
+    let is_parked = |(left, row, is_due): &&(Left, MessageRow, bool)| {
+        row.status == Status::Parked && row.attempt.attempt <= left.attempt && !is_due
+    };
+    let ids: Vec<i64> = rows.iter().filter(is_parked).map(|(left, ..)| left.id).collect();
+    let listed: IdSet =
+        tx.live.select_in("SELECT id FROM parked WHERE id", &ids, "", |row| row.get(0))?.into_iter().collect();
+    for (left, row, _) in rows.iter().filter(is_parked).filter(|(left, ..)| !listed.contains(&left.id)) {
+        todo.push(Change::Park {
+            id: left.id,
+            account: row.account,
+            attempt: left.attempt,
+            lane,
+            at: tx.now.millis(),
+            reason: "it could not be sent; the reason was lost when the process ended".to_string(),
+        });
+    }
+    Ok(())
 }
 
 /// Whether the attempt was submitted and waits for its receipt.

@@ -225,9 +225,10 @@ fn make_final(tx: &mut Tx<'_>, standing: &Standing, of_day: Day, day: &[(usize, 
     Ok(first)
 }
 
-/// A message is parked. Answers whether it was open.
+/// A message is parked. Answers whether it was open and not parked before.
 pub(super) fn stop(tx: &mut Tx<'_>, standing: &mut Standing, id: i64, attempt: u8, at: i64) -> Result<bool, Error> {
-    let Some(stands) = standing.get_mut(id).filter(|stands| stands.is_open()) else { return Ok(false) };
+    let goes_on = |stands: &&mut Stands| stands.is_open() && stands.status != Status::Parked;
+    let Some(stands) = standing.get_mut(id).filter(goes_on) else { return Ok(false) };
     let (was_attempt, relay) = (stands.attempt, stands.relay);
     let parked = stands.moves(id, Status::Parked, Some(EventKind::Held), Code::Internal, at, 0);
     tx.news.moved(Moved { attempt: attempt.max(was_attempt), relay, ..parked });

@@ -114,6 +114,43 @@ async fn a_crash_after_the_live_commit_leaves_all_of_an_accept() {
 }
 
 #[tokio::test]
+async fn a_message_that_was_parked_by_half_is_listed_and_goes_on_and_is_told_once() {
+    use bongsu_store::changes::Change;
+    use bongsu_store::facts::EventKind;
+    if let Some(house) = doomed() {
+        let account = house.account(10).await;
+        let run = house.accept_many(account, Lane::Bulk, 1).await;
+        let (claim, _) = house.claim(&run, &[0]).await;
+        faults::plan("between-day-and-live:1");
+        let (id, lane, at) = (run.first, run.lane, house.now());
+        let park = Change::Park { id, account, attempt: 1, lane, at, reason: "unreadable".into() };
+        house.apply(vec![park, Change::ClaimDone(claim)]).await;
+        unreachable!("the plan was to die");
+    }
+    let law = "crashes::a_message_that_was_parked_by_half_is_listed_and_goes_on_and_is_told_once";
+    let house = after_the_death_of(law, house()).await;
+    let account = bongsu_store::accounts::list(&house.store, 10, None).await.unwrap()[0].id;
+    let id = house.all_ids(account).await[0];
+    assert_eq!(crate::recovery::settle(&house).await, 1);
+    let parked = house.store.parked(Some(account), i64::MAX, 10).await.unwrap();
+    crate::facts::number(&house.store).await;
+    let told = crate::facts::follow(&house.store, Some(account), 0, 10).await.0;
+    let held = told.iter().filter(|event| event.kind == EventKind::Held).count();
+    // One database has one commit for all, so there it was never parked, and its attempt is unknown.
+    let stands = usize::from(!house.ground.is_shared());
+    assert_eq!((parked.len(), held), (stands, stands));
+    if let Some(parked) = parked.first() {
+        assert_eq!((parked.id, parked.account), (id, account));
+        house.store.replay(Some(account), id).await.unwrap();
+        assert_eq!(house.status(id).await, Some(Status::Queued));
+    }
+    let due: Vec<i64> = house.due().await.iter().map(|due| due.id).collect();
+    assert_eq!(due, [id]);
+    crate::facts::agree(&house, &[account], &[]).await;
+    house.assert_sound(1).await;
+}
+
+#[tokio::test]
 async fn a_crash_in_the_middle_of_a_batch_leaves_nothing_of_it() {
     if let Some(house) = doomed() {
         let account = house.account(100).await;

@@ -17,7 +17,7 @@ const DEADLINE_MS: i64 = 3 * 86_400_000;
 const CAREFUL: u8 = 9;
 
 /// Settles everything, as a start does; so many claims were left.
-async fn settle(house: &House) -> usize {
+pub async fn settle(house: &House) -> usize {
     let policy = Arc::new(Policy {
         after_unknown: Box::new(|lane, relay| match (lane, relay) {
             (_, CAREFUL) => (Duration::from_millis(WAIT_MS as u64), DueKind::Expire),
