@@ -116,8 +116,9 @@ impl Days {
         open.try_fold(0, |sum, file| (!ended(&file.db)).then(|| sum + file.written()))
     }
 
-    /// Commits every open day file and returns what the ledger has to book, and how many rows changed.
-    fn commit(&mut self) -> Result<(Vec<Settle>, u64), Error> {
+    /// Commits every open day file and returns what the ledger has to book, and how many rows changed. Each day that
+    /// stands is told at once: a later one may refuse.
+    fn commit(&mut self, mut stands: impl FnMut(Day)) -> Result<(Vec<Settle>, u64), Error> {
         let mut settles = Vec::new();
         let mut rows = 0;
         for (day, file) in self.files.iter_mut().filter(|(_, file)| file.open) {
@@ -135,6 +136,7 @@ impl Days {
             file.open = false;
             file.settle_next += i64::from(!file.refunds.is_empty());
             file.refunds.clear();
+            stands(*day);
         }
         Ok((settles, rows))
     }
@@ -327,9 +329,11 @@ impl Files {
     pub(crate) fn commit(&mut self, now: Timestamp) -> Result<(), Error> {
         let news = std::mem::take(&mut self.news);
         let wrote = facts::flush_files(news, &self.live, &mut self.days, &mut self.slice, now)?;
-        let (settles, rows) = self.days.commit()?;
-        // What is in a day file stands, whatever becomes of the live file.
-        wrote.iter().filter(|(at, _)| at.is_some()).for_each(|(at, no)| self.board.wrote(*at, *no));
+        let board = &self.board;
+        let (settles, rows) = self.days.commit(|day| {
+            // What is in a day file stands, whatever becomes of the files after it.
+            wrote.iter().filter(|(at, _)| *at == Some(day)).for_each(|(at, no)| board.wrote(*at, *no));
+        })?;
         crate::faults::point("between-day-and-live");
         self.behind = !settles.is_empty() || self.behind;
         for settle in &settles {

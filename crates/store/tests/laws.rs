@@ -36,6 +36,8 @@ mod full;
 mod ground;
 #[path = "laws/groups.rs"]
 mod groups;
+#[path = "laws/halves.rs"]
+mod halves;
 #[path = "laws/house.rs"]
 mod house;
 #[path = "laws/keys.rs"]
