@@ -199,6 +199,14 @@ fn take_due(live: &Db, due: &[Due]) -> Result<Vec<bool>, Error> {
     due.iter().map(|d| Ok(live.many(&TAKE, [[d.at, d.id]])? == 0)).collect()
 }
 
+/// Makes every claim stale of what was read before. A message may have ended in the file of its day, its money given back,
+/// while the rest of that commit, which takes it off the list, never came: only who reads its row anew sees that.
+pub(crate) fn outdate(live: &Db) -> Result<(), Error> {
+    live.execute("UPDATE runs SET gen = gen + 1 WHERE first IN (SELECT first FROM backlog)", ())?;
+    live.execute("UPDATE due SET at = at + 1 WHERE kind = ?", [DueKind::Send as u8])?;
+    Ok(())
+}
+
 fn insert(live: &Db, claim: &Claim, first: i64, ids: Option<&[u8]>) -> Result<(), Error> {
     live.prepare_cached(
         "INSERT INTO claims (id, owner, deadline, lane, account, first, relays, ids) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

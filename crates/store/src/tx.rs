@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::changes::Standing;
+use crate::claims;
 use crate::db::Db;
 use crate::db::dialect::{Kind::Int, Many};
 use crate::error::{Error, Kind};
@@ -186,6 +187,8 @@ pub(crate) struct Files {
     begun_at: u64,
     /// A day file committed but the live file did not: the ledger is behind.
     behind: bool,
+    /// The same, while this process lived: dispatchers may have read what waits as it was before.
+    half: bool,
 }
 
 /// What units of one group commit work with.
@@ -299,7 +302,8 @@ pub(crate) fn block(ids: &Mutex<IdGen>, now: Timestamp, count: u32) -> Result<i6
 impl Files {
     pub(crate) fn new(live: Db, wal: Arc<Wal>, days: Days, ids: Arc<Mutex<IdGen>>, board: Arc<facts::Board>) -> Self {
         let (news, slice) = (News::default(), board.last());
-        Self { live, wal, days, ids, fresh: Vec::new(), news, board, slice, row_writes: 0, begun_at: 0, behind: true }
+        let (fresh, row_writes, begun_at) = (Vec::new(), 0, 0);
+        Self { live, wal, days, ids, fresh, news, board, slice, row_writes, begun_at, behind: true, half: false }
     }
 
     /// Opens the group commit.
@@ -308,6 +312,9 @@ impl Files {
         self.begun_at = total_changes(&self.live);
         if self.behind {
             book_missing(&self.live, &self.days.layout, now)?;
+        }
+        if self.half {
+            claims::outdate(&self.live)?;
         }
         Ok(self.tx(now))
     }
@@ -329,8 +336,9 @@ impl Files {
     pub(crate) fn commit(&mut self, now: Timestamp) -> Result<(), Error> {
         let news = std::mem::take(&mut self.news);
         let wrote = facts::flush_files(news, &self.live, &mut self.days, &mut self.slice, now)?;
-        let board = &self.board;
+        let (board, half) = (&self.board, &mut self.half);
         let (settles, rows) = self.days.commit(|day| {
+            *half = true;
             // What is in a day file stands, whatever becomes of the files after it.
             wrote.iter().filter(|(at, _)| *at == Some(day)).for_each(|(at, no)| board.wrote(*at, *no));
         })?;
@@ -342,7 +350,7 @@ impl Files {
         self.live.execute("COMMIT", ())?;
         wrote.iter().for_each(|(at, no)| self.board.wrote(*at, *no));
         self.board.show();
-        self.behind = false;
+        (self.behind, self.half) = (false, false);
         self.row_writes += rows + (total_changes(&self.live) - self.begun_at);
         crate::faults::point("after-live");
         Ok(())
