@@ -116,6 +116,7 @@ fn join(options: Options, my: &Mysql) -> Result<Store, Error> {
     let writer = Writer {
         live: connect(None)?,
         fence: Fence { node, name, owner, commits },
+        unsure: false,
         inbox: inbox.clone(),
         clock: options.clock.clone(),
         ids: ids.clone(),

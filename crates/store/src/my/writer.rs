@@ -45,6 +45,8 @@ pub(super) struct Fence {
 pub(super) struct Writer {
     pub(super) live: Db,
     pub(super) fence: Fence,
+    /// The commit of the group that is being written may have happened: its answer was lost and nobody could be asked.
+    pub(super) unsure: bool,
     pub(super) inbox: Arc<Inbox>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<Mutex<IdGen>>,
@@ -98,6 +100,7 @@ impl Writer {
     fn commit(&mut self, group: &mut Group) -> Result<(), Error> {
         let started = Instant::now();
         let mut busy = 0;
+        self.unsure = false;
         loop {
             let ran = self.run_once(group, busy < MET_MAX);
             match ran {
@@ -138,7 +141,11 @@ impl Writer {
     fn run_once(&mut self, group: &mut Group, met_again: bool) -> Result<Ran, Error> {
         let now = self.clock.now();
         self.connection()?.begin()?;
-        self.fence()?;
+        if !self.fence()? {
+            self.rollback();
+            self.fence.commits += 1;
+            return Ok(Ran::Committed);
+        }
         let mut refunds = Refunds::new();
         let mut fresh = Vec::new();
         let mut news = News::default();
@@ -192,13 +199,17 @@ impl Writer {
         Tx { live: &self.live, now, history: History::Tables(refunds), fresh, news, ids: &self.ids }
     }
 
-    /// Counts this transaction in the node's lease, which fails when the node belongs to another by now.
-    fn fence(&self) -> Result<(), Error> {
-        let sql = "UPDATE leases SET commits = ? WHERE name = ? AND owner = ?";
+    /// Counts this transaction in the node's lease, which fails when the node belongs to another by now. `false` when it is
+    /// counted already: it was committed by the try before, of which the answer was lost.
+    fn fence(&self) -> Result<bool, Error> {
+        let sql = "UPDATE leases SET commits = ? WHERE name = ? AND owner = ? AND commits = ?";
         let Fence { name, owner, commits, .. } = &self.fence;
-        match self.live.execute(sql, (commits + 1, name.as_str(), *owner))? {
-            0 => Err(fenced()),
-            _ => Ok(()),
+        if self.live.execute(sql, (commits + 1, name.as_str(), *owner, *commits))? > 0 {
+            return Ok(true);
+        }
+        match standing(&self.live, name)? {
+            Some((of, count)) if self.unsure && of == *owner && count == commits + 1 => Ok(false),
+            _ => Err(fenced()),
         }
     }
 
@@ -215,7 +226,10 @@ impl Writer {
                 Ok(Some((_, count))) if count == self.fence.commits + 1 => return Ok(()),
                 Ok(Some(_)) => return Err(Error::new(Kind::Busy, "the transaction was lost with its connection")),
                 Ok(None) => return Err(fenced()),
-                Err(_) if self.inbox.is_closed() => return Err(error),
+                Err(_) if self.inbox.is_closed() => {
+                    self.unsure = true;
+                    return Err(error);
+                }
                 Err(_) => super::pause(Duration::from_millis(50)),
             }
             if started.elapsed() > LOST_MAX {

@@ -7,8 +7,8 @@ use bongsu_store::Kind;
 use bongsu_store::accept::{Refused, Seen};
 use bongsu_store::claims::Taken;
 
-use super::house_by_way;
 use super::proxy::Cut;
+use super::{house_by_way, until};
 use crate::house::{House, batch_commit, failed, key, sms, submitted, waits};
 
 /// What every test of a break begins with: an account, and a claimed run of ten.
@@ -153,4 +153,34 @@ async fn claims_and_results_wait_for_the_truth_however_long_it_takes() {
         assert_eq!(house.balance(account).await, 1_000 - 14 + 1);
         house.assert_sound(14).await;
     }
+}
+
+#[tokio::test]
+async fn a_commit_of_which_the_answer_is_lost_while_the_store_closes_is_not_made_again() {
+    let (proxy, house) = house_by_way();
+    let account = house.account(1_000).await;
+    proxy.cut_and_stay_down(Cut::AfterCommit);
+    let mut accept = Box::pin(house.try_accept(account, Lane::Bulk, sms(1), None));
+    assert!(waits(&mut accept).await);
+    proxy.has_cut(1).await;
+    let store = house.store.clone();
+    let closing = std::thread::spawn(move || store.close());
+    let is_open = async || waits(&mut Box::pin(house.store.write(|_| Ok(())))).await;
+    while is_open().await {
+        tokio::task::yield_now().await;
+    }
+    // By the fourth time that nobody lets it in, the writer has stopped to ask and begins its transaction anew.
+    let refused = proxy.refused();
+    until(|| proxy.refused() >= refused + 4 || closing.is_finished()).await;
+    proxy.up();
+    let accepted = accept.await;
+    closing.join().unwrap();
+    let house = house.reopen();
+    let ids = house.all_ids(account).await;
+    assert_eq!((ids.len(), house.balance(account).await), (1, 999));
+    // Who was told that it is accepted was told the truth.
+    if let Ok(accepted) = accepted {
+        assert_eq!(accepted.unwrap().0, ids[0]);
+    }
+    house.assert_sound(1).await;
 }

@@ -38,6 +38,7 @@ struct Shared {
     /// Nobody gets through after the next cut.
     down_after: AtomicBool,
     cuts: AtomicU64,
+    refused: AtomicU64,
     released: Notify,
     prepared: Mutex<BTreeSet<String>>,
 }
@@ -60,6 +61,7 @@ impl Proxy {
             down: watch::channel(false).0,
             down_after: AtomicBool::new(false),
             cuts: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             released: Notify::new(),
             prepared: Mutex::default(),
         });
@@ -106,6 +108,11 @@ impl Proxy {
         self.shared.cuts.load(Ordering::Relaxed)
     }
 
+    /// Connections that nobody took while it was down.
+    pub fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Relaxed)
+    }
+
     /// Every statement that was prepared so far.
     pub fn prepared(&self) -> BTreeSet<String> {
         self.shared.prepared.lock().unwrap().clone()
@@ -140,6 +147,7 @@ async fn listen(listener: TcpListener, server: SocketAddr, shared: Arc<Shared>) 
     loop {
         let Ok((client, _)) = listener.accept().await else { return };
         if *shared.down.borrow() {
+            shared.refused.fetch_add(1, Ordering::Relaxed);
             continue;
         }
         let shared = shared.clone();
