@@ -63,12 +63,15 @@ impl Answers {
         Some(if *hash == key.body_hash { Seen::Answer(*status, answer.clone()) } else { Seen::OtherBody })
     }
 
-    /// Keeps answers; a key whose time is over is used again.
+    /// Keeps answers; a key whose time is over is used again. One that is in time was written since it was looked for.
     pub(super) fn put(&self, live: &Db, mut answers: Vec<NewAnswer<'_>>, now_ms: i64) -> Result<(), Error> {
         answers.sort_by_key(|answer| answer.key.key);
         let over: Vec<i64> = answers.iter().map(|a| a.key.key).filter(|key| self.0.contains_key(key)).collect();
         if !over.is_empty() {
-            live.delete_in("DELETE FROM idempotency WHERE `key`", &over)?;
+            let sql = format!("DELETE FROM idempotency WHERE expires <= {now_ms} AND `key`");
+            if live.delete_in(&sql, &over)? < over.len() {
+                return Err(met(Error::new(Kind::Conflict("constraint"), "")));
+            }
         }
         let expires = now_ms + IDEMPOTENCY_MS;
         let binds = answers

@@ -61,6 +61,20 @@ async fn a_thousand_pairs_of_identical_requests_are_a_thousand_messages_with_the
 }
 
 #[tokio::test]
+async fn a_key_whose_time_is_over_is_used_again_once() {
+    let (one, other) = two();
+    let account = one.account(1_000).await;
+    let same = |n| (account, sms(1), Some(key(n, 1)));
+    pairs(&one, &other, 200, same).await.into_iter().map(winner).for_each(drop);
+    one.next_day().await;
+    one.pass(1_000);
+    for ((_, answer), told) in pairs(&one, &other, 200, same).await.into_iter().map(winner) {
+        assert_eq!(told, Refused::Seen(Seen::Answer(202, answer)), "the answer of today");
+    }
+    one.assert_sound(400).await;
+}
+
+#[tokio::test]
 async fn two_bodies_under_one_key_at_once_are_told_apart() {
     let (one, other) = two();
     let account = one.account(100).await;
