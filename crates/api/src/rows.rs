@@ -3,8 +3,6 @@
 mod csv;
 mod lines;
 
-use std::sync::Arc;
-
 use bongsu_domain::charset::Charset;
 use bongsu_domain::{Code, variables};
 use bongsu_send::Finding;
@@ -67,25 +65,27 @@ impl Format {
     }
 }
 
-/// What rows do not say, and the names of the variables in its text.
+/// What rows do not say, and the names of the variables in its text and its title.
 pub struct Defaults {
     pub part: Part,
-    names: Vec<String>,
+    names: [Vec<String>; 2],
 }
 
 impl Defaults {
     pub fn new(part: Part) -> Self {
-        let names = part.text.as_deref().map(variables::names).unwrap_or_default();
-        let names = names.into_iter().map(str::to_owned).collect();
+        let names = [&part.text, &part.subject].map(|said| {
+            let names = said.as_deref().map(variables::names).unwrap_or_default();
+            names.into_iter().map(str::to_owned).collect()
+        });
         Self { part, names }
     }
 
-    /// Whether a text has a variable: the row's own, else that of the defaults.
-    fn has(&self, own: Option<&Arc<str>>, name: &str) -> bool {
-        match own {
-            Some(text) => variables::names(text).contains(&name),
-            None => self.names.iter().any(|known| known == name),
-        }
+    /// Whether text or title of a row have a variable: the row's own, else those of the defaults.
+    fn has(&self, row: &Part, name: &str) -> bool {
+        [&row.text, &row.subject].into_iter().zip(&self.names).any(|(own, defaults)| match own {
+            Some(said) => variables::names(said).contains(&name),
+            None => defaults.iter().any(|known| known == name),
+        })
     }
 }
 

@@ -5,9 +5,9 @@ use std::fmt;
 /// The names that did not fit. A text with either is refused as UM6005.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 pub struct VariableError {
-    /// Names in the text without a value, in order, each once.
+    /// Names in the texts without a value, in order, each once.
     pub missing: Vec<String>,
-    /// Values whose name is not in the text, in order.
+    /// Values whose name is in none of the texts, in order.
     pub extra: Vec<String>,
 }
 
@@ -17,33 +17,57 @@ impl fmt::Display for VariableError {
     }
 }
 
-/// Puts values in the place of their variables. Keys may be written `name` or `#{name}`; spaces around a name do not
+/// Puts values in the place of their variables in texts that belong together, as text and title. Keys may be written `name` or `#{name}`; spaces around a name do not
 /// count; a variable may stand several times. An empty or unclosed `#{` is ordinary text. Values are taken as they are:
 /// a `#{…}` inside a value is not filled in.
 ///
 /// # Errors
-/// [`VariableError`] when a variable has no value or a value no variable.
-pub fn fill(template: &str, values: &[(String, String)]) -> Result<String, VariableError> {
-    let mut filled = String::with_capacity(template.len());
-    let mut error = VariableError::default();
-    let mut is_used = vec![false; values.len()];
-    let mut rest = template;
-    while let Some((before, name, after)) = next_variable(rest) {
-        filled.push_str(before);
-        match values.iter().position(|(key, _)| bare_name(key) == name) {
-            Some(index) => {
-                is_used[index] = true;
-                filled.push_str(&values[index].1);
-            }
-            None if error.missing.iter().any(|missing| missing == name) => {}
-            None => error.missing.push(name.to_owned()),
-        }
-        rest = after;
+/// [`VariableError`] when a variable of one has no value, or a value has no variable in any.
+pub fn fill<const N: usize>(templates: [&str; N], values: &[(String, String)]) -> Result<[String; N], VariableError> {
+    let mut filling = Filling { values, is_used: vec![false; values.len()], missing: Vec::new() };
+    let filled = templates.map(|template| filling.fill(template));
+    let unused = values.iter().zip(filling.is_used).filter(|(_, is_used)| !is_used);
+    let extra: Vec<String> = unused.map(|((key, _), _)| bare_name(key).to_owned()).collect();
+    if filling.missing.is_empty() && extra.is_empty() {
+        return Ok(filled);
     }
-    filled.push_str(rest);
-    let unused = values.iter().zip(is_used).filter(|(_, is_used)| !is_used);
-    error.extra = unused.map(|((key, _), _)| bare_name(key).to_owned()).collect();
-    if error.missing.is_empty() && error.extra.is_empty() { Ok(filled) } else { Err(error) }
+    Err(VariableError { missing: filling.missing, extra })
+}
+
+/// One of several texts that [`fill`] filled in together: values of the others do not matter. `None` when a variable has
+/// no value.
+pub fn fill_one(template: &str, values: &[(String, String)]) -> Option<String> {
+    let mut filling = Filling { values, is_used: vec![false; values.len()], missing: Vec::new() };
+    let filled = filling.fill(template);
+    filling.missing.is_empty().then_some(filled)
+}
+
+/// Values, and what became of them.
+struct Filling<'a> {
+    values: &'a [(String, String)],
+    is_used: Vec<bool>,
+    missing: Vec<String>,
+}
+
+impl Filling<'_> {
+    fn fill(&mut self, template: &str) -> String {
+        let mut filled = String::with_capacity(template.len());
+        let mut rest = template;
+        while let Some((before, name, after)) = next_variable(rest) {
+            filled.push_str(before);
+            match self.values.iter().position(|(key, _)| bare_name(key) == name) {
+                Some(index) => {
+                    self.is_used[index] = true;
+                    filled.push_str(&self.values[index].1);
+                }
+                None if self.missing.iter().any(|missing| missing == name) => {}
+                None => self.missing.push(name.to_owned()),
+            }
+            rest = after;
+        }
+        filled.push_str(rest);
+        filled
+    }
 }
 
 /// The names of the variables in a text, in order, each once.

@@ -146,8 +146,9 @@ fn examine(draft: &Draft, default_expiry: Duration) -> Result<Examined, Vec<Find
         phone::parse_recipient(&draft.to).map_err(|code| findings.push(find("to", code, number_detail(code)))).ok();
     let from =
         phone::parse_sender(&draft.from).map_err(|code| findings.push(find("from", code, number_detail(code)))).ok();
-    let subject = check_subject(draft, &mut findings);
-    let text = check_text(draft, subject.is_some(), &mut findings);
+    let (text, subject) = fill_in(draft, &mut findings);
+    let subject = subject.and_then(|subject| check_subject(&subject, &mut findings));
+    let text = text.and_then(|text| check_text(draft, text, subject.is_some(), &mut findings));
     check_references(draft, &mut findings);
     check_ad(draft, &mut findings);
     let expires_in = draft.expires_in.unwrap_or(default_expiry);
@@ -164,7 +165,7 @@ fn examine(draft: &Draft, default_expiry: Duration) -> Result<Examined, Vec<Find
 
 /// The text of a message from the request's text and a row's variables, as [`prepare`] made it.
 pub fn render(template: &str, values: &[(String, String)]) -> Option<String> {
-    let filled = variables::fill(template, values).ok()?;
+    let filled = variables::fill_one(template, values)?;
     Some(text::normalise(&filled).into_owned())
 }
 
@@ -179,8 +180,27 @@ fn number_detail(code: Code) -> String {
     }
 }
 
-fn check_subject(draft: &Draft, findings: &mut Vec<Finding>) -> Option<String> {
-    let subject = draft.subject.as_deref()?;
+/// Text and title with their variables filled in.
+fn fill_in(draft: &Draft, findings: &mut Vec<Finding>) -> (Option<String>, Option<String>) {
+    let subject = draft.subject.as_deref();
+    if draft.text.len() > TEXT_MAX {
+        findings.push(find("text", Code::BodyTooLong, format!("over {TEXT_MAX} bytes")));
+        return (None, None);
+    }
+    match variables::fill([&draft.text, subject.unwrap_or_default()], &draft.variables) {
+        Ok([text, title]) => (Some(text), subject.is_some().then_some(title)),
+        Err(error) => {
+            let missing = error.missing.iter().map(|name| (name, "has no value"));
+            let extra = error.extra.iter().map(|name| (name, "is not in the text"));
+            findings.extend(missing.chain(extra).map(|(name, what)| {
+                find(&format!("variables.{name}"), Code::VariableMissingOrExtra, format!("#{{{name}}} {what}"))
+            }));
+            (None, None)
+        }
+    }
+}
+
+fn check_subject(subject: &str, findings: &mut Vec<Finding>) -> Option<String> {
     let subject = text::normalise(subject).into_owned();
     match text::measure(&subject) {
         Ok(bytes) if bytes > text::SUBJECT_BYTES => findings.push(find(
@@ -197,22 +217,12 @@ fn check_subject(draft: &Draft, findings: &mut Vec<Finding>) -> Option<String> {
     (!subject.is_empty()).then_some(subject)
 }
 
-fn check_text(draft: &Draft, has_subject: bool, findings: &mut Vec<Finding>) -> Option<(String, u32, Channel)> {
-    if draft.text.len() > TEXT_MAX {
-        findings.push(find("text", Code::BodyTooLong, format!("over {TEXT_MAX} bytes")));
-        return None;
-    }
-    let filled = match variables::fill(&draft.text, &draft.variables) {
-        Ok(filled) => filled,
-        Err(error) => {
-            let missing = error.missing.iter().map(|name| (name, "has no value"));
-            let extra = error.extra.iter().map(|name| (name, "is not in the text"));
-            findings.extend(missing.chain(extra).map(|(name, what)| {
-                find(&format!("variables.{name}"), Code::VariableMissingOrExtra, format!("#{{{name}}} {what}"))
-            }));
-            return None;
-        }
-    };
+fn check_text(
+    draft: &Draft,
+    filled: String,
+    has_subject: bool,
+    findings: &mut Vec<Finding>,
+) -> Option<(String, u32, Channel)> {
     let text = match text::normalise(&filled) {
         std::borrow::Cow::Borrowed(_) => filled,
         std::borrow::Cow::Owned(text) => text,
@@ -408,6 +418,27 @@ mod tests {
         let says = ("ad".to_owned(), Code::BadRequest);
         assert_eq!(refusals(Draft { ad: Some(false), ..ad(good) }), std::slice::from_ref(&says));
         assert_eq!(refusals(Draft { ad: Some(true), ..draft() }), [says]);
+    }
+
+    #[test]
+    fn a_title_has_variables_like_the_text() {
+        let titled = |subject: &str, values: &[(&str, &str)]| Draft {
+            channel: ChannelChoice::Lms,
+            subject: Some(subject.into()),
+            text: "주문 #{번호}번".into(),
+            variables: values.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+            ..draft()
+        };
+        let ads = ad::Sender::default();
+        let good = prepare(titled("#{이름}님 안내", &[("번호", "1"), ("이름", "홍길동")]), &terms(&ads));
+        let good = good.expect("a good draft");
+        assert_eq!((good.subject.as_deref(), good.text.as_str()), (Some("홍길동님 안내"), "주문 1번"));
+        assert_eq!(render("주문 #{번호}번", &good.draft.variables).as_deref(), Some("주문 1번"));
+        let missing = |name: &str| (format!("variables.{name}"), Code::VariableMissingOrExtra);
+        assert_eq!(refusals(titled("#{이름}님 안내", &[("번호", "1")])), [missing("이름")]);
+        assert_eq!(refusals(titled("안내", &[("번호", "1"), ("이름", "홍길동")])), [missing("이름")]);
+        let long = titled("#{이름}", &[("번호", "1"), ("이름", &"가".repeat(21))]);
+        assert_eq!(refusals(long), [("subject".to_owned(), Code::SubjectTooLong)]);
     }
 
     #[test]

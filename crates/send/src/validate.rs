@@ -274,10 +274,11 @@ impl Service {
 
 /// The characters of text and title that cannot be sent, each with its place.
 fn characters(draft: &Draft) -> Vec<BadCharacter> {
-    let filled = variables::fill(&draft.text, &draft.variables).ok();
-    let fields = [("text", filled.as_deref()), ("subject", draft.subject.as_deref())];
+    let title = draft.subject.as_deref().unwrap_or_default();
+    let filled = variables::fill([&draft.text, title], &draft.variables);
+    let said = filled.unwrap_or_else(|_| [String::new(), title.to_owned()]);
     let mut bad = Vec::new();
-    for (field, said) in fields.into_iter().filter_map(|(field, said)| Some((field, said?))) {
+    for (field, said) in ["text", "subject"].into_iter().zip(&said) {
         if let Err(error) = text::measure(&text::normalise(said)) {
             let of = |(_, bad): (Code, text::BadChar)| BadCharacter {
                 field,

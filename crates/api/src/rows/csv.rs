@@ -160,8 +160,8 @@ impl CsvRows {
             let detail = format!("has {} fields, the first line has {}", cells.len(), self.columns.len());
             return Row { who, ..unreadable(Code::BadRequest, detail) };
         }
-        // Columns that the text does not use are the caller's own matter.
-        values.retain(|(name, _)| defaults.has(part.text.as_ref(), name));
+        // Columns that neither text nor title use are the caller's own matter.
+        values.retain(|(name, _)| defaults.has(&part, name));
         part.variables = Some(values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
         let read = part.over(&defaults.part, BATCH_LANE).map_err(|missing| {
             let finding = |name| bongsu_send::Finding::new(name, Code::BadRequest, "is required");

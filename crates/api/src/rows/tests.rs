@@ -65,6 +65,8 @@ fn columns_name_fields_and_variables() {
     let text = "TO,From,text,#{n},subject,\n010,02,#{n}번,5,제목,\n011,,,,,\n";
     let rows = csv(text, DEFAULTS);
     assert_eq!(rows, ["010|02|#{n}번|제목|n=5", "011|021234567|안녕 #{이름}||"]);
+    let titled = csv("to,n,m,x\n010,5,6,7\n", r##"{"from": "02", "text": "#{n}번", "subject": "#{m}월"}"##);
+    assert_eq!(titled, ["010|02|#{n}번|#{m}월|n=5,m=6"], "a title has variables like the text");
     assert_eq!(csv("to\n010\n", "{}"), ["! from: is required; text: is required (010)"]);
     for (wrong, why) in
         [("", "empty"), ("\n\n", "empty"), ("from,text\n", "\"to\""), ("to,To\n", "twice"), ("to,n,#{n}\n", "twice")]
