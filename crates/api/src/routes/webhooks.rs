@@ -1,5 +1,6 @@
 //! `/v1/webhooks`: endpoints that are told what became of an account's messages, and what they were told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bongsu_domain::webhook::{RETRIES_MAX, Schedule, WAIT_MAX_MINUTES};
@@ -7,6 +8,7 @@ use bongsu_domain::{Code, DeliveryId, Secret, WebhookId};
 use bongsu_report::tell_once;
 use bongsu_send::Finding;
 use bongsu_store::facts::EventKind;
+use bongsu_store::keys::KeyScope;
 use bongsu_store::webhooks::{
     self, BATCH_MAX, CONCURRENCY_DEFAULT, CONCURRENCY_MAX, DeliveryState, OLD_SECRET_FOR, WebhookSettings,
 };
@@ -50,6 +52,11 @@ pub async fn create_webhook(call: Call) -> Result<Reply, Problem> {
         read(fields)
     })?;
     let account = call.account()?;
+    if wanted.include_pii == Some(true)
+        && let Some(scope) = missing(&call)?
+    {
+        return Err(no_numbers(scope));
+    }
     let url = wanted.url.clone().unwrap_or_default();
     check(&call, &url).await?;
     let mut settings = WebhookSettings {
@@ -92,13 +99,23 @@ pub async fn find_webhook(call: Call) -> Result<Reply, Problem> {
 pub async fn update_webhook(call: Call) -> Result<Reply, Problem> {
     let wanted = call.fields(read)?;
     let (account, id) = (call.account_or_all()?, call.id()?);
-    webhooks::get(call.app.service.store(), account, id).await?;
+    let wanted = Arc::new(wanted);
+    let missing = missing(&call)?;
+    let refused = |settings: &WebhookSettings| missing.filter(|_| wanted.tells_numbers(settings)).map(no_numbers);
+    let row = webhooks::get(call.app.service.store(), account, id).await?;
+    refused(&row.settings).map_or(Ok(()), Err)?;
     if let Some(url) = &wanted.url {
         check(&call, url).await?;
     }
-    let disabled = wanted.disabled;
-    let change = move |settings: &mut WebhookSettings| wanted.write(settings);
-    let row = webhooks::update(call.app.service.store(), account, id, change, disabled).await?;
+    // Asked once more of what is stored by then: somebody else may have switched numbers on since the read.
+    let (new, may_tell) = (wanted.clone(), missing.is_none());
+    let change = move |settings: &mut WebhookSettings| {
+        if may_tell || !new.tells_numbers(settings) {
+            new.write(settings);
+        }
+    };
+    let row = webhooks::update(call.app.service.store(), account, id, change, wanted.disabled).await?;
+    refused(&row.settings).map_or(Ok(()), Err)?;
     Ok(Reply::json(200, &view::Webhook::new(&row)))
 }
 
@@ -162,6 +179,17 @@ pub async fn replay_webhook(call: Call) -> Result<Reply, Problem> {
     let (account, id) = (call.account_or_all()?, call.id()?);
     webhooks::replay_since(call.app.service.store(), account, id, since).await?;
     Ok(Reply::empty(202))
+}
+
+/// The scope that a caller lacks to have phone numbers told in full: whoever makes a webhook chooses who reads them.
+fn missing(call: &Call) -> Result<Option<KeyScope>, Problem> {
+    let scopes = call.caller()?.scopes;
+    Ok([KeyScope::Read, KeyScope::Numbers].into_iter().find(|scope| !scopes.has(*scope)))
+}
+
+fn no_numbers(missing: KeyScope) -> Problem {
+    let detail = format!("needs the scope {}, which the API key lacks", missing.as_str());
+    Problem::at(Code::Forbidden, "includePii", detail)
 }
 
 /// Whether a URL may be called, as far as it can be told now; it is checked again before each call.
@@ -282,6 +310,14 @@ fn is_free(name: &HeaderName) -> bool {
 }
 
 impl Wanted {
+    /// Whether the endpoint tells numbers in full after the change; one that only stops or describes it changes nothing of
+    /// who is told what.
+    fn tells_numbers(&self, settings: &WebhookSettings) -> bool {
+        let is_harmless =
+            self.url.is_none() && self.events.is_none() && self.header.is_none() && self.include_pii.is_none();
+        !is_harmless && self.include_pii.unwrap_or(settings.include_pii)
+    }
+
     fn write(&self, settings: &mut WebhookSettings) {
         fn put<T: Clone>(new: &Option<T>, place: &mut T) {
             if let Some(new) = new {

@@ -68,7 +68,7 @@ fn settings(with_defaults: bool) -> Value {
         "url": {"type": "string", "maxLength": 2048, "description": "https, port 443 or from 1024 on, a public address"},
         "events": {"type": "array", "items": types(), "description": "Types to tell; none: all"},
         "description": {"type": "string", "maxLength": 200},
-        "includePii": {"type": "boolean", "description": "Tell phone numbers in full"},
+        "includePii": {"type": "boolean", "description": "Tell phone numbers in full; needs the scopes read and numbers beside manage"},
         "batch": {
             "type": "integer", "minimum": 1, "maximum": BATCH_MAX,
             "description": "Most events of a call; with more than one, data is a list",
