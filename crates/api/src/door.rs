@@ -31,6 +31,7 @@ use crate::origin::{self, Origin};
 use crate::peer;
 use crate::problem::{Problem, prefers_korean};
 use crate::query::Query;
+use crate::reach;
 use crate::remembered::Asked;
 use crate::reply::Reply;
 use crate::route::{Access, Route, Takes};
@@ -322,7 +323,8 @@ fn admit(route: &Route, caller: &Caller, row: &KeyRow, from: Option<IpAddr>) -> 
     if row.suspended {
         return Err(Problem::new(Code::AccountSuspended, "the account is suspended"));
     }
-    authorise(route.access, caller)
+    authorise(route.access, caller)?;
+    reach::check_kind(route, caller)
 }
 
 /// Whether a caller may use a route at all; what it sees there is the handler's matter.

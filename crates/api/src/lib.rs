@@ -19,6 +19,7 @@ mod page;
 mod peer;
 mod problem;
 mod query;
+mod reach;
 pub mod reference;
 mod remembered;
 mod reply;

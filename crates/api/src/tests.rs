@@ -7,6 +7,8 @@ mod facts;
 mod faults;
 mod groups;
 mod messages;
+mod reach;
 mod reading;
 mod refusals;
+mod webhooks;
 mod world;

@@ -33,6 +33,11 @@ impl Network {
             _ => false,
         }
     }
+
+    /// Whether every address of another network lies in it.
+    pub fn holds(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
+    }
 }
 
 /// Whether the first `prefix` bits are the same.
@@ -101,6 +106,25 @@ mod tests {
         for (network, address, inside) in table {
             let network: Network = network.parse().expect("a network");
             assert_eq!(network.contains(address.parse().expect("an address")), inside, "{network} {address}");
+        }
+    }
+
+    #[test]
+    fn a_network_holds_narrower_ones_of_its_own() {
+        let table = [
+            ("10.1.0.0/16", "10.1.2.0/24", true),
+            ("10.1.0.0/16", "10.1.0.0/16", true),
+            ("10.1.0.0/16", "::ffff:10.1.2.3", true),
+            ("10.1.0.0/16", "10.1.0.0/15", false),
+            ("10.1.0.0/16", "10.2.0.0/24", false),
+            ("10.1.0.0/16", "0.0.0.0/0", false),
+            ("::/0", "10.1.2.3", false),
+            ("0.0.0.0/0", "2001:db8::/32", false),
+            ("2001:db8::/32", "2001:db8:1::/48", true),
+        ];
+        for (wide, narrow, inside) in table {
+            let [wide, narrow] = [wide, narrow].map(|text| text.parse::<Network>().expect("a network"));
+            assert_eq!(wide.holds(&narrow), inside, "{wide} {narrow}");
         }
     }
 

@@ -6,11 +6,12 @@ use super::messages::read_time;
 use crate::call::Call;
 use crate::problem::Problem;
 use crate::reply::Reply;
-use crate::view;
+use crate::{reach, view};
 
 /// Cancels what of a batch has not left.
 pub async fn cancel_batch(call: Call) -> Result<Reply, Problem> {
     let id = call.id::<RequestId>()?;
+    reach::check_batch(&call, id).await?;
     let done = call.app.service.cancel_batch(call.scope()?, id).await?;
     Ok(Reply::json(200, &view::CanceledBatch::new(id, done)))
 }
@@ -19,6 +20,7 @@ pub async fn cancel_batch(call: Call) -> Result<Reply, Problem> {
 pub async fn reschedule_batch(call: Call) -> Result<Reply, Problem> {
     let at = read_time(&call)?;
     let id = call.id::<RequestId>()?;
+    reach::check_batch(&call, id).await?;
     let (send_at, messages) = call.app.service.reschedule_batch(call.scope()?, id, at).await?;
     Ok(Reply::json(200, &view::MovedBatch::new(id, send_at, messages)))
 }

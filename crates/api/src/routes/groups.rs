@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::rows::{self, CsvRows, Defaults, Format, LineRows};
 use crate::send::{self, ROWS_MAX, Row};
-use crate::view;
+use crate::{reach, view};
 
 /// The longest name of a group, in characters.
 pub const NAME_MAX: usize = 100;
@@ -217,6 +217,7 @@ async fn step(call: &Call, how: GroupSend) -> Result<Reply, Problem> {
 
 /// Cancels a group.
 pub async fn cancel_group(call: Call) -> Result<Reply, Problem> {
+    reach::check_group(&call, call.id()?).await?;
     let group = call.app.service.cancel_group(call.scope()?, call.id::<GroupId>()?).await?;
     Ok(Reply::json(200, &view::Group::new(&group)))
 }

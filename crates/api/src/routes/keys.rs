@@ -4,16 +4,18 @@ use bongsu_domain::{AccountId, Code, KeyId, Network};
 use bongsu_send::{Finding, Scope};
 use bongsu_store::keys::{self, KeyKind, KeyPatch, KeyScope, KeySpec, Role, Scopes, Signing};
 
-use crate::call::{Call, Caller};
+use crate::call::Call;
 use crate::fields::Fields;
 use crate::problem::Problem;
+use crate::reach::{self, Own};
 use crate::reply::Reply;
 use crate::view;
 
-/// Creates a key. No key makes one that may do more than itself.
+/// Creates a key. No key makes one that may do more, or reach further, than itself.
 pub async fn create_key(call: Call) -> Result<Reply, Problem> {
     let caller = call.caller()?;
-    let mut spec = call.fields(|fields| wanted(fields, &caller))?;
+    let own = Own::of(&call).await?;
+    let mut spec = call.fields(|fields| wanted(fields, &own))?;
     spec.account = match (caller.scope, spec.account) {
         (Scope::Account(own), Some(asked)) if asked != own => return Err(Problem::not_found()),
         (Scope::Account(own), _) => Some(own),
@@ -27,7 +29,7 @@ pub async fn create_key(call: Call) -> Result<Reply, Problem> {
     Ok(Reply::json(201, &view::CreatedKey::new(&created)))
 }
 
-fn wanted(fields: &mut Fields<'_, '_, '_>, caller: &Caller) -> Option<KeySpec> {
+fn wanted(fields: &mut Fields<'_, '_, '_>, own: &Own) -> Option<KeySpec> {
     let mut account: Option<AccountId> = None;
     if let Some(text) = fields.text("account") {
         account = text.parse().ok();
@@ -57,24 +59,10 @@ fn wanted(fields: &mut Fields<'_, '_, '_>, caller: &Caller) -> Option<KeySpec> {
     } else if scopes.has(KeyScope::Operator) {
         fields.wrong("scopes", Code::BadRequest, "operator is for keys of the kind operator");
     }
-    for scope in KeyScope::ALL {
-        if scopes.has(scope) && !caller.scopes.has(scope) {
-            fields.wrong("scopes", Code::Forbidden, format!("your own key lacks {}", scope.as_str()));
-        }
-    }
-    if reaches_further(kind, caller.kind) {
-        let detail = format!("your own key is of the kind {}", caller.kind.as_str());
-        fields.wrong("kind", Code::Forbidden, detail);
+    for beyond in own.beyond(scopes, kind, &ip_allow) {
+        fields.wrong(&beyond.field, beyond.code, beyond.detail);
     }
     Some(KeySpec { account, kind, scopes, name, ip_allow, signing: signing.unwrap_or_default() })
-}
-
-/// Whether a key could send to somebody that its maker's key cannot.
-fn reaches_further(kind: KeyKind, own: KeyKind) -> bool {
-    match own {
-        KeyKind::Live | KeyKind::Operator => false,
-        KeyKind::Team | KeyKind::Test => kind != own,
-    }
 }
 
 fn role(fields: &mut Fields<'_, '_, '_>) -> Option<Role> {
@@ -124,6 +112,7 @@ pub async fn update_key(call: Call) -> Result<Reply, Problem> {
             ip_allow: networks(fields),
         })
     })?;
+    reach::check_change(&call, call.id()?, &patch).await?;
     let row = keys::patch(call.app.service.store(), call.account_or_all()?, call.id()?, patch).await?;
     Ok(Reply::json(200, &view::Key::new(&row)))
 }
@@ -146,6 +135,7 @@ pub async fn find_key(call: Call) -> Result<Reply, Problem> {
 
 /// Revokes a key.
 pub async fn revoke_key(call: Call) -> Result<Reply, Problem> {
+    reach::check_end(&call, call.id()?).await?;
     keys::revoke(call.app.service.store(), call.account_or_all()?, call.id()?).await?;
     Ok(Reply::empty(204))
 }

@@ -6,7 +6,7 @@ use bongsu_send::{Batch, ListQuery};
 use crate::call::Call;
 use crate::problem::Problem;
 use crate::reply::Reply;
-use crate::{send, view};
+use crate::{reach, send, view};
 
 /// Bodies above this are read on a blocking thread: 1 MiB of JSON takes milliseconds, and `auth` must not wait for it.
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
@@ -57,6 +57,7 @@ pub async fn find_message(call: Call) -> Result<Reply, Problem> {
 
 /// Cancels one message.
 pub async fn cancel_message(call: Call) -> Result<Reply, Problem> {
+    reach::check_message(&call, call.id()?).await?;
     let message = call.app.service.cancel(call.scope()?, call.id::<MessageId>()?).await?;
     Ok(Reply::json(200, &view::Message::new(&message, call.sees_numbers()?)))
 }
@@ -64,6 +65,7 @@ pub async fn cancel_message(call: Call) -> Result<Reply, Problem> {
 /// Has a scheduled message leave at another time.
 pub async fn reschedule_message(call: Call) -> Result<Reply, Problem> {
     let at = read_time(&call)?;
+    reach::check_message(&call, call.id()?).await?;
     let message = call.app.service.reschedule(call.scope()?, call.id::<MessageId>()?, at).await?;
     Ok(Reply::json(200, &view::Message::new(&message, call.sees_numbers()?)))
 }

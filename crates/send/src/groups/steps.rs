@@ -186,6 +186,15 @@ impl Service {
         self.shown(&row).await
     }
 
+    /// Whether a key is of the kind of the one that made a group.
+    ///
+    /// # Errors
+    /// `NotFound`; `Forbidden` when it is of another.
+    pub async fn check_group_kind(&self, sending: Sending, id: GroupId) -> Result<(), Refusal> {
+        let row = self.group_row(Scope::Account(sending.account), id).await?;
+        self.group_terms(&row, sending).map(drop)
+    }
+
     /// What rows of a group do not say, for a key that may work on it.
     ///
     /// # Errors
