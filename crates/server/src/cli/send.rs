@@ -1,18 +1,19 @@
 //! `bongsu send --csv FILE`: stages a table as a group, sends it and shows how far it is; goes on where a connection broke.
 //!
-//! What a broken run left is in a small file beside the table: the next run with the same table goes on with its group.
+//! What a broken run left is in a small file beside the table: the same command goes on with its group until that has ended.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod note;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
-use bongsu_domain::Secret;
+use bongsu_domain::{Code, Secret};
 use clap::Args;
 use hyper::Method;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use self::note::{Asked, Left, Note, Phase};
 use super::progress::Progress;
 use super::table::Table;
 use super::{Json, Target};
@@ -24,6 +25,8 @@ use crate::failure::{Answer, Failure};
 const LOOK: Duration = Duration::from_millis(500);
 /// Pause before a broken connection is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Errors of rows that are shown when no row is good.
+const ERRORS_SHOWN: usize = 5;
 
 /// `bongsu send …`.
 #[derive(Debug, Args)]
@@ -55,7 +58,7 @@ pub(super) struct Flags {
     /// Another key has to approve it before it leaves.
     #[arg(long)]
     approval: bool,
-    /// Go on with this group instead of the one that the last run left.
+    /// Go on with this group, which takes rows still; its text, sender number and so on are those it was made with.
     #[arg(long, value_name = "GROUP")]
     resume: Option<String>,
     /// Stage the rows and stop: what is wrong can be read before anything is sent.
@@ -83,43 +86,30 @@ pub(super) async fn run(flags: &Flags, environment: &Environment) -> Result<Answ
         None => flags.target.client(environment)?,
     };
     let table = Table::open(&flags.csv)?;
-    let run = Run { flags, client, table, left: Left::beside(&flags.csv), quiet_since: None };
+    let asked = flags.asked(&table)?;
+    let run = Run { flags, client, table, asked, left: Left::beside(&flags.csv), quiet_since: None };
     run.play().await
 }
 
-/// What a run leaves for the next one.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-struct Note {
-    /// Under which the group is made, once.
-    key: String,
-    /// Length of the table: another one is not gone on with.
-    bytes: u64,
-    group: Option<String>,
-}
-
-/// The file of the note.
-struct Left(PathBuf);
-
-impl Left {
-    fn beside(table: &Path) -> Self {
-        let mut name = table.as_os_str().to_owned();
-        name.push(".bongsu");
-        Self(name.into())
+impl Flags {
+    /// What a group is made with.
+    fn of_group(&self) -> [(&'static str, Option<&str>); 6] {
+        [
+            ("--from", self.from.as_deref()),
+            ("--text", self.text.as_deref()),
+            ("--subject", self.subject.as_deref()),
+            ("--lane", self.lane.as_deref()),
+            ("--name", self.name.as_deref()),
+            ("--approval", self.approval.then_some("yes")),
+        ]
     }
 
-    fn read(&self, bytes: u64) -> Option<Note> {
-        let note: Note = serde_json::from_str(&fs::read_to_string(&self.0).ok()?).ok()?;
-        (note.bytes == bytes).then_some(note)
-    }
-
-    fn write(&self, note: &Note) -> Result<(), Failure> {
-        let text = serde_json::to_string(note).unwrap_or_default();
-        fs::write(&self.0, text).map_err(|error| Failure::fault(format!("cannot write {}: {error}", self.0.display())))
-    }
-
-    fn forget(&self) {
-        // Best effort: a note of a group that was sent makes the next run say so.
-        let _ = fs::remove_file(&self.0);
+    /// Everything that decides what is sent, and when.
+    fn asked(&self, table: &Table) -> Result<Asked, Failure> {
+        let asked = Asked::default().flag("--charset", Some(&self.charset)).flag("--at", self.at.as_deref());
+        let asked = self.of_group().into_iter().fold(asked, |asked, (name, value)| asked.flag(name, value));
+        let failed = |error| Failure::fault(format!("cannot read {}: {error}", self.csv.display()));
+        asked.table("the table", table.reopen()?).map_err(failed)
     }
 }
 
@@ -127,6 +117,7 @@ struct Run<'a> {
     flags: &'a Flags,
     client: Client,
     table: Table,
+    asked: Asked,
     left: Left,
     /// Since when nobody answers.
     quiet_since: Option<Instant>,
@@ -134,37 +125,60 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn play(mut self) -> Result<Answer, Failure> {
-        let id = self.group().await?;
-        self.upload(&id).await?;
-        if self.flags.stage_only {
-            let group = self.ask(Method::GET, &path(&id, ""), None).await?;
-            return Ok(answer(&group));
+        let mut note = self.note().await?;
+        let id = note.group.clone().unwrap_or_default();
+        let mut group = self.upload(&id).await?;
+        if note.phase == Phase::Staged {
+            if group["state"] == "staging" && group["counts"]["accepted"] == 0 {
+                return Err(self.none_accepted(&id).await);
+            }
+            if group["sentAt"].is_null() && matches!(group["state"].as_str(), Some("canceled" | "expired")) {
+                self.left.forget()?;
+                let state = group["state"].as_str().unwrap_or_default();
+                return Err(Failure::fault(format!("{id} is {state} and was not sent; the same command begins anew")));
+            }
+            if self.flags.stage_only {
+                return Ok(answer(&group));
+            }
+            if group["state"] == "staging" {
+                group = match &self.flags.at {
+                    Some(at) => self.ask(Method::POST, &path(&id, "/schedule"), Some(&json!({"sendAt": at}))).await?,
+                    None => self.ask(Method::POST, &path(&id, "/send"), None).await?,
+                };
+            }
+            // The file stays until the end: without it the same command would send everything a second time.
+            note.phase = Phase::Sent;
+            self.left.write(&note)?;
         }
-        let sent = match &self.flags.at {
-            Some(at) => self.ask(Method::POST, &path(&id, "/schedule"), Some(&json!({"sendAt": at}))).await?,
-            None => self.ask(Method::POST, &path(&id, "/send"), None).await?,
-        };
-        self.left.forget();
-        if self.flags.no_wait || sent["state"] != "sending" {
-            return Ok(answer(&sent));
+        let has_left = matches!(group["state"].as_str(), Some("sending" | "finished" | "canceled"));
+        if !self.flags.no_wait && has_left {
+            group = self.follow(&id).await?;
         }
-        let group = self.follow(&id).await?;
+        self.left.forget()?;
         Ok(answer(&group))
     }
 
-    /// The group to fill: the one named, the one that the last run left, or a new one.
-    async fn group(&mut self) -> Result<String, Failure> {
-        if let Some(id) = &self.flags.resume {
-            return Ok(id.clone());
+    /// The note of the group to go on with: the one named, the one that the last run left, or a new one.
+    async fn note(&mut self) -> Result<Note, Failure> {
+        let left = self.left.read()?;
+        if let Some(id) = self.flags.resume.clone() {
+            return self.resumed(id, left).await;
         }
-        let note = self.left.read(self.table.bytes).unwrap_or_else(|| Note {
-            key: format!("send-{:016x}", random()),
-            bytes: self.table.bytes,
-            group: None,
-        });
-        if let Some(id) = note.group {
-            eprintln!("going on with {id}; remove {} to begin anew", self.left.0.display());
-            return Ok(id);
+        let note = match left {
+            Some(note) => {
+                self.must_be_same(&note)?;
+                note
+            }
+            None => Note {
+                key: format!("send-{:016x}", random()),
+                phase: Phase::Staged,
+                group: None,
+                asked: self.asked.clone(),
+            },
+        };
+        if let Some(id) = &note.group {
+            eprintln!("going on with {id}; remove {} to begin anew", self.left.name());
+            return Ok(note);
         }
         self.left.write(&note)?;
         let flags = self.flags;
@@ -178,12 +192,77 @@ impl Run<'_> {
         let body = json!({"name": flags.name.clone().or(named), "defaults": defaults, "approval": flags.approval});
         let made = self.ask_keyed(Method::POST, "/v1/groups", Some(&body), Some(&note.key)).await?;
         let id = made["id"].as_str().unwrap_or_default().to_owned();
-        self.left.write(&Note { group: Some(id.clone()), ..note })?;
-        Ok(id)
+        let note = Note { group: Some(id), ..note };
+        self.left.write(&note)?;
+        Ok(note)
     }
 
-    /// Brings all rows there, from the first that is missing on, however often the connection breaks.
-    async fn upload(&mut self, id: &str) -> Result<(), Failure> {
+    /// The note of a group that was named.
+    async fn resumed(&mut self, id: String, left: Option<Note>) -> Result<Note, Failure> {
+        let of_other = left.as_ref().and_then(|note| note.group.as_ref()).filter(|group| **group != id);
+        if let Some(other) = of_other {
+            let sentence = format!("{} is of {other}; go on with that one, or remove the file", self.left.name());
+            return Err(Failure::configuration(sentence, Vec::new()));
+        }
+        if let Some(note) = left.filter(|note| note.group.is_some()) {
+            self.must_be_same(&note)?;
+            return Ok(note);
+        }
+        if let Some((name, _)) = self.flags.of_group().into_iter().find(|(_, value)| value.is_some()) {
+            let sentence = format!("{name} is of {id} since it was made, and cannot be another one now; leave it out");
+            return Err(Failure::configuration(sentence, Vec::new()));
+        }
+        let group = self.ask(Method::GET, &path(&id, ""), None).await?;
+        if group["state"] != "staging" {
+            let state = group["state"].as_str().unwrap_or_default();
+            return Err(Failure::fault(format!("{id} is {state}; it takes no rows, so nothing of the table was sent")));
+        }
+        let note = Note { key: String::new(), phase: Phase::Staged, group: Some(id), asked: self.asked.clone() };
+        self.left.write(&note)?;
+        Ok(note)
+    }
+
+    /// What the last run left has to be of the same messages.
+    fn must_be_same(&self, note: &Note) -> Result<(), Failure> {
+        let differs = note.asked.differs(&self.asked);
+        if differs.is_empty() {
+            return Ok(());
+        }
+        let (name, differs) = (self.left.name(), differs.join(", "));
+        let stands = match (&note.group, note.phase) {
+            (Some(group), Phase::Sent) => format!("{group}, which was sent"),
+            (Some(group), Phase::Staged) => format!("{group}, which may be sent or not"),
+            (None, _) => "a group that was being made".to_owned(),
+        };
+        let sentence = format!(
+            "{name} is what a run left about {stands}, and other things were asked then: {differs}; ask for the same to go on with it, \
+             or remove {name} to begin anew"
+        );
+        Err(Failure::configuration(sentence, Vec::new()))
+    }
+
+    /// No row is good: says why, and has a corrected run begin anew.
+    async fn none_accepted(&mut self, id: &str) -> Failure {
+        let errors = match self.ask(Method::GET, &path(id, &format!("/errors?limit={ERRORS_SHOWN}")), None).await {
+            Ok(errors) => errors,
+            Err(why) => return why,
+        };
+        if let Err(why) = self.left.forget() {
+            return why;
+        }
+        let rows = errors["items"].as_array().cloned().unwrap_or_default();
+        let findings = rows.into_iter().map(|row| (error_line(&row), row)).collect();
+        let sentence = match self.table.rows {
+            0 => "the table has no rows".to_owned(),
+            rows => format!(
+                "none of the {rows} rows was accepted, so nothing was sent; correct the table and run the command again"
+            ),
+        };
+        Failure { findings, ..Failure::fault(sentence) }
+    }
+
+    /// Brings all rows there, from the first that is missing on, however often the connection breaks. Answers the group.
+    async fn upload(&mut self, id: &str) -> Result<Value, Failure> {
         let mut progress = Progress::new(self.table.rows);
         let mut is_whole = false;
         loop {
@@ -192,7 +271,7 @@ impl Run<'_> {
             progress.show(there, &counts(&group));
             if group["state"] != "staging" || there >= self.table.rows {
                 progress.end();
-                return Ok(());
+                return Ok(group);
             }
             if is_whole {
                 let sentence = format!("the table has {} rows, the server found {there}", self.table.rows);
@@ -296,6 +375,14 @@ fn counts(group: &Value) -> String {
     format!("{} accepted, {} refused", counts["accepted"], counts["rejected"])
 }
 
+/// What is wrong with a row.
+fn error_line(error: &Value) -> String {
+    let text = |name: &str| error[name].as_str().unwrap_or_default();
+    let code = text("code");
+    let title = Code::ALL.iter().find(|known| known.as_str() == code).map(|code| code.title_en()).unwrap_or_default();
+    format!("row {}: {code} {title}; {}: {}", error["row"], text("field"), text("detail"))
+}
+
 fn by_status(progress: &Value) -> String {
     let counts = progress["counts"].as_object();
     let told = counts.into_iter().flatten().filter(|(_, count)| count.as_u64() != Some(0));
@@ -325,23 +412,5 @@ impl Table {
     fn after(&self, rows: u64) -> Result<FileBody, Failure> {
         let from = self.offset_after(rows)?;
         Ok(FileBody::new(self.reopen()?, self.head.clone(), from))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_note_is_of_one_table() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let left = Left::beside(&directory.path().join("a.csv"));
-        assert!(left.read(5).is_none());
-        let note = Note { key: "k".into(), bytes: 5, group: Some("grp_1".into()) };
-        left.write(&note).expect("room");
-        assert_eq!(left.read(5), Some(note));
-        assert!(left.read(6).is_none());
-        left.forget();
-        assert!(left.read(5).is_none());
     }
 }

@@ -19,8 +19,6 @@ pub(super) struct Table {
     pub(super) head: Bytes,
     /// Records after the first.
     pub(super) rows: u64,
-    /// Its length.
-    pub(super) bytes: u64,
 }
 
 impl Table {
@@ -31,7 +29,6 @@ impl Table {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| Failure::fault(format!("cannot read {}: {error}", path.display()));
         let mut file = File::open(path).map_err(failed)?;
-        let bytes = file.metadata().map_err(failed)?.len();
         let (records, _) = records(&mut file, u64::MAX).map_err(failed)?;
         if records == 0 {
             let sentence = format!("{} is empty; its first line names the columns", path.display());
@@ -45,7 +42,7 @@ impl Table {
         if !head.ends_with(b"\n") {
             head.push(b'\n');
         }
-        Ok(Self { path: path.to_owned(), head: head.into(), rows: records - 1, bytes })
+        Ok(Self { path: path.to_owned(), head: head.into(), rows: records - 1 })
     }
 
     /// Where the row after so many begins.
@@ -111,7 +108,7 @@ mod tests {
         let text = "to,memo\r\n1,\"a\nb\"\r\n\r\n2,5\" pipe\r\n3,\"x \"\"y\"\"\"\r\n4,z";
         std::fs::write(&path, text).expect("room");
         let table = Table::open(&path).expect("a table");
-        assert_eq!((table.rows, &table.head[..], table.bytes), (4, &b"to,memo\r\n"[..], text.len() as u64));
+        assert_eq!((table.rows, &table.head[..]), (4, &b"to,memo\r\n"[..]));
         let rest = |rows| {
             let from = usize::try_from(table.offset_after(rows).expect("there")).expect("small");
             text[from..].trim_start().to_owned()

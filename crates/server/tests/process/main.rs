@@ -5,6 +5,7 @@ mod connections;
 mod full;
 mod log_lines;
 mod secrets;
+mod send;
 mod sync;
 
 use std::io::{BufRead, BufReader, Read};
