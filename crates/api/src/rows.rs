@@ -2,6 +2,7 @@
 
 mod csv;
 mod lines;
+mod quotes;
 
 use bongsu_domain::charset::Charset;
 use bongsu_domain::{Code, variables};

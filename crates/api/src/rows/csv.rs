@@ -7,6 +7,7 @@ use bongsu_domain::charset::{Charset, Decoder};
 use bongsu_send::groups::Identity;
 use csv_core::ReadRecordResult;
 
+use super::quotes::{Fault, Quotes};
 use super::{Defaults, ROW_BYTES_MAX, too_long, unreadable};
 use crate::problem::Problem;
 use crate::send::{BATCH_LANE, Part, Row};
@@ -39,6 +40,7 @@ pub struct CsvRows {
     ends: Vec<usize>,
     count: usize,
     is_too_long: bool,
+    quotes: Quotes,
     columns: Vec<Column>,
 }
 
@@ -53,6 +55,7 @@ impl CsvRows {
             ends: vec![0; COLUMNS_MAX],
             count: 0,
             is_too_long: false,
+            quotes: Quotes::default(),
             columns: Vec::new(),
         }
     }
@@ -100,6 +103,7 @@ impl CsvRows {
             self.reader.read_record(bytes, &mut self.fields[self.length..], &mut self.ends[self.count..]);
         self.length += wrote;
         self.count += ends;
+        self.quotes.see(&bytes[..read]);
         match result {
             ReadRecordResult::InputEmpty | ReadRecordResult::End => {}
             ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
@@ -108,7 +112,8 @@ impl CsvRows {
                 (self.length, self.count) = (0, 0);
             }
             ReadRecordResult::Record => {
-                let done = self.record(defaults, rows);
+                let fault = self.quotes.end_of_record();
+                let done = self.record(fault, defaults, rows);
                 (self.length, self.count, self.is_too_long) = (0, 0, false);
                 done?;
             }
@@ -116,7 +121,15 @@ impl CsvRows {
         Ok(read)
     }
 
-    fn record(&mut self, defaults: &Defaults, rows: &mut Vec<Row>) -> Result<(), Problem> {
+    fn record(&mut self, fault: Option<Fault>, defaults: &Defaults, rows: &mut Vec<Row>) -> Result<(), Problem> {
+        if let Some(fault) = fault {
+            if self.columns.is_empty() {
+                return Err(header(fault.told()));
+            }
+            // Whose row it is cannot be told: what stands in it may be of the rows behind it.
+            rows.push(unreadable(Code::BadRequest, fault.told()));
+            return Ok(());
+        }
         let fields = std::str::from_utf8(&self.fields[..self.length]).unwrap_or_default();
         let mut from = 0;
         let cells: Vec<&str> = if self.is_too_long {

@@ -100,6 +100,33 @@ fn a_row_that_is_too_long_does_not_hide_its_neighbours() {
     assert_eq!(rows.iter().map(|row| row.starts_with('!')).collect::<Vec<_>>(), [false, true, false]);
 }
 
+#[test]
+fn what_an_open_quote_swallows_is_in_no_text() {
+    let of = r#"{"from": "02"}"#;
+    let open = csv("to,text\n010,a\n011,\"b\n012,c\n013,d\n", of);
+    assert_eq!(open[0], "010|02|a||");
+    assert!(open[1].contains("is not closed") && open[1].ends_with("(-)"), "{}", open[1]);
+    assert_eq!(open.len(), 2);
+    let bytes = "to,text\n010,\"a".as_bytes();
+    let pieces: Vec<&[u8]> = bytes.chunks(1).collect();
+    let open = csv_in(&pieces, Charset::Utf8, &defaults(of)).expect("a table");
+    assert!(open[0].contains("is not closed"), "{}", open[0]);
+    // The next quote closes it, and what follows that one is too much.
+    let rows = csv("to,text\n010,\"a\n011,b\n012,\"c\"\n013,d\n", of);
+    assert!(rows[0].contains("text follows the quote"), "{}", rows[0]);
+    assert_eq!(rows[1..], ["013|02|d||"]);
+    let rows = csv("to,text\n010,\"나\"x\n011,\"나 \"\"x\"\"\"\n012,5\" pipe\n013,\"\"\n", of);
+    assert!(rows[0].contains("text follows the quote"), "{}", rows[0]);
+    assert_eq!(rows[1..3], ["011|02|나 \"x\"||", "012|02|5\" pipe||"]);
+    let lines = |count: usize| format!("to,text\n010,\"{}\"\n011,b\n", vec!["a"; count].join("\n"));
+    assert!(csv(&lines(100), of)[0].starts_with("010|"));
+    let rows = csv(&lines(101), of);
+    assert!(rows[0].contains("more than 100 lines"), "{}", rows[0]);
+    assert_eq!(rows[1..], ["011|02|b||"]);
+    let problem = csv_in(&[b"to,\"text\n010,a\n"], Charset::Utf8, &defaults(of)).expect_err("no columns");
+    assert!(problem.detail.contains("is not closed"), "{}", problem.detail);
+}
+
 fn ndjson_in(pieces: &[&[u8]], defaults: &Defaults) -> Vec<String> {
     let (mut lines, mut rows) = (LineRows::default(), Vec::new());
     for piece in pieces {
