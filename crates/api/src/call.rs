@@ -175,6 +175,14 @@ impl Call {
         }
     }
 
+    /// Checks that the body asks for nothing: there is none, or an object without fields.
+    ///
+    /// # Errors
+    /// 400 when it is no JSON, 422 with all its fields.
+    pub fn no_fields(&self) -> Result<(), Problem> {
+        if self.body.trim_ascii().is_empty() { Ok(()) } else { self.fields(|_| Some(())) }
+    }
+
     /// The idempotency key of the call.
     ///
     /// # Errors

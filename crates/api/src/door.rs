@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::response::Response;
 use bongsu_domain::Code;
@@ -175,6 +175,10 @@ async fn serve(
         let query = query?;
         let mut rows = None;
         let (body, room) = match route.takes {
+            // What is asked for by a body that nobody reads would silently not be done.
+            Takes::Nothing if parts.method == http::Method::POST && !body.is_end_stream() => {
+                read_bytes(app, &parts.headers, body).await?
+            }
             Takes::Nothing => (Bytes::new(), None),
             Takes::Json(_) => read_body(app, &parts.headers, body).await?,
             Takes::Rows => {
@@ -207,6 +211,9 @@ async fn serve(
             body,
             rows: Mutex::new(rows),
         };
+        if matches!(route.takes, Takes::Nothing) {
+            call.no_fields()?;
+        }
         Ok((call, room))
     };
     match admitted.await {
