@@ -14,6 +14,8 @@ use crate::dispatch::Shared;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often groups are looked at that may be over.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// How often groups are looked at that wait for their time: all their messages may have been canceled.
+const WAITING_EVERY: Duration = Duration::from_secs(2);
 /// How often idle groups are looked for.
 const IDLE_EVERY: Duration = Duration::from_secs(30);
 /// A group that nobody touches for this long is removed, unless it is sent.
@@ -26,6 +28,7 @@ const WATCHED_AT_ONCE: u32 = 200;
 /// Works until it is aborted.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut watched = (0, Instant::now());
+    let mut waiting = (0, Instant::now());
     let (mut idle, mut trouble) = (Instant::now(), Trouble::default());
     loop {
         // Whoever sent or canceled a group in this process tells; other processes are noticed by looking.
@@ -36,7 +39,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let done = async {
             work(&shared).await?;
             if watched.1.elapsed() >= WATCH_EVERY {
-                watched = (watch(&shared, watched.0).await?, Instant::now());
+                watched = (watch(&shared, false, watched.0).await?, Instant::now());
+            }
+            if waiting.1.elapsed() >= WAITING_EVERY {
+                waiting = (watch(&shared, true, waiting.0).await?, Instant::now());
             }
             if idle.elapsed() >= IDLE_EVERY {
                 idle = Instant::now();
@@ -84,8 +90,8 @@ pub(crate) async fn work(shared: &Shared) -> Result<(), Error> {
 }
 
 /// Finishes groups of which every message is final. Answers after which one to go on.
-async fn watch(shared: &Shared, after: i64) -> Result<i64, Error> {
-    let groups = shared.store.watched_groups(after, WATCHED_AT_ONCE).await?;
+async fn watch(shared: &Shared, waiting: bool, after: i64) -> Result<i64, Error> {
+    let groups = shared.store.watched_groups(waiting, after, WATCHED_AT_ONCE).await?;
     let next = if groups.len() == WATCHED_AT_ONCE as usize { groups.last().map_or(0, |(id, _)| *id) } else { 0 };
     for (group, total) in groups {
         let counts = Counts::new(u64::from(total), shared.store.progress(group).await?);

@@ -42,13 +42,31 @@ pub(crate) fn begin(tx: &mut Tx<'_>, account: AccountId, group: i64) -> Result<R
             )?;
         }
         State::Scheduled | State::Sending => {
+            // What was canceled alone before has not left either.
+            let alone = canceled_alone(tx, &row)?;
             tx.live.execute(
-                "UPDATE send_groups SET state = ?, phase = ?, touched = ? WHERE id = ?",
-                (State::Canceled as u8, Phase::Stop as u8, now, group),
+                "UPDATE send_groups SET state = ?, phase = ?, canceled = ?, touched = ? WHERE id = ?",
+                (State::Canceled as u8, Phase::Stop as u8, alone, now, group),
             )?;
         }
     }
     must(tx.live, Some(account), group).map(Ok)
+}
+
+/// Messages of a group that were canceled one by one.
+fn canceled_alone(tx: &mut Tx<'_>, row: &GroupRow) -> Result<u32, Error> {
+    let sql = "SELECT CAST(COALESCE(SUM(messages), 0) AS SIGNED) FROM progress WHERE request = ? AND status = ?";
+    let (mut day, last) = (id_day(row.first), id_day(row.last));
+    let mut canceled = 0;
+    loop {
+        let of_day: i64 =
+            tx.day(day)?.prepare_cached(sql)?.query_row((row.id, Status::Canceled as u8), |counted| counted.get(0))?;
+        canceled += of_day;
+        if tx.live.is_mysql() || day >= last {
+            return Ok(u32::try_from(canceled).unwrap_or_default());
+        }
+        day = day.next();
+    }
 }
 
 /// Stops some runs of a canceled group. Answers whether there may be more; when not, nothing of the group can be claimed

@@ -37,13 +37,17 @@ pub(crate) fn moving(live: &Db, limit: u32) -> Result<Vec<(i64, super::upkeep::S
     Ok(found)
 }
 
-/// Groups whose time has come and whose messages may all be final: id and messages.
-pub(crate) fn watched(live: &Db, after: i64, now_ms: i64, limit: u32) -> Result<Vec<(i64, u32)>, Error> {
-    live.prepare_cached(
-        "SELECT id, accepted FROM send_groups WHERE phase = ? AND id > ? AND send_at <= ? ORDER BY id LIMIT ?",
-    )?
-    .query_map((Phase::Watch as u8, after, now_ms, limit), |row| Ok((row.get(0)?, row.get(1)?)))?
-    .collect()
+/// Groups whose messages may all be final, id and messages: those whose time has come or that are canceled; or those that
+/// wait for their time, of which every message may have been canceled alone.
+pub(crate) fn watched(live: &Db, waiting: bool, after: i64, now_ms: i64, limit: u32) -> Result<Vec<(i64, u32)>, Error> {
+    let which = if waiting { "send_at > ? AND state <> ?" } else { "(send_at <= ? OR state = ?)" };
+    let sql =
+        format!("SELECT id, accepted FROM send_groups WHERE phase = ? AND id > ? AND {which} ORDER BY id LIMIT ?");
+    live.prepare_cached(&sql)?
+        .query_map((Phase::Watch as u8, after, now_ms, State::Canceled as u8, limit), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect()
 }
 
 /// Makes runs of some slices. Answers whether there may be more. The life of advertisements counts in `hours`.

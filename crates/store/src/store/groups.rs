@@ -217,12 +217,13 @@ impl Store {
     }
 
     /// Groups after one that were sent, whose slices are all moved, and whose messages may all be final: id and messages.
+    /// Those that wait for their time, or the others.
     ///
     /// # Errors
     /// As for [`Store::read`].
-    pub async fn watched_groups(&self, after: i64, limit: u32) -> Result<Vec<(i64, u32)>, Error> {
+    pub async fn watched_groups(&self, waiting: bool, after: i64, limit: u32) -> Result<Vec<(i64, u32)>, Error> {
         let now_ms = self.inner.clock.now().millis();
-        self.read(move |reader| groups::watched(&reader.live, after, now_ms, limit)).await
+        self.read(move |reader| groups::watched(&reader.live, waiting, after, now_ms, limit)).await
     }
 
     /// Marks a group as finished: every message of it is final. Answers whether it was not before.
