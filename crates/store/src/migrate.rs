@@ -30,7 +30,7 @@ macro_rules! steps {
 }
 
 /// The file that lives as long as the installation.
-pub(crate) const LIVE: &[Step] = steps!("live": "0001_send", "0002_admin", "0003_processes", "0004_facts", "0005_waiting", "0006_groups", "0007_webhooks", "0008_reading", "0009_access", "0010_claims", "0011_rowids");
+pub(crate) const LIVE: &[Step] = steps!("live": "0001_send", "0002_admin", "0003_processes", "0004_facts", "0005_waiting", "0006_groups", "0007_webhooks", "0008_reading", "0009_access", "0010_claims", "0011_rowids", "0012_uploads");
 /// One file a day of accept.
 pub(crate) const DAY: &[Step] =
     steps!("day": "0001_messages", "0002_facts", "0003_reading"; while "messages" is empty: "0004_rowids");

@@ -217,6 +217,36 @@ async fn a_broken_upload_goes_on_without_a_double() {
 }
 
 #[tokio::test]
+async fn a_key_brings_the_same_rows_or_none() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let id = world.group(&key, defaults()).await;
+    let path = format!("/v1/groups/{id}/rows");
+    let upload = async |idem: &str, body: Body| world.rows(&path, &key, "text/csv", Some(idem), body).await;
+    let first = numbers(30) + "1,누구\n";
+    upload("one", first.clone().into()).await.good(200);
+    for other in
+        [first.replace("01020000007", "01020009999"), first.replace("손님29", "남"), first.replace("\n1,", "\n2,")]
+    {
+        assert_eq!(upload("one", other.into()).await.refusal(), (422, "UM1006"));
+    }
+    assert_eq!(upload("one", first.into()).await.good(200)["counts"]["known"], 31);
+    // One that breaks is gone on with by the same rows only.
+    let second = numbers(30).replace("0102000", "0102001");
+    let cut = second.find("손님20").expect("a row") + 3;
+    upload("two", broken(vec![second[..cut].to_owned()])).await.refusal();
+    for other in [second.replace("손님5", "남"), second[..second.find("손님10").expect("a row")].to_owned() + "끝\n"]
+    {
+        assert_eq!(upload("two", other.into()).await.refusal(), (422, "UM1006"));
+    }
+    let group = world.read(&format!("/v1/groups/{id}"), &key).await;
+    assert_eq!((&group["rowsReceived"], &group["uploading"]), (&json!(51), &json!(true)));
+    let done = upload("two", second.into()).await.good(200);
+    assert_eq!((&done["counts"]["known"], &done["rowsReceived"]), (&json!(20), &json!(61)));
+    assert_eq!(world.step(&id, "send", &key).await.good(202)["progress"]["total"], 60);
+}
+
+#[tokio::test]
 async fn a_group_that_cannot_be_paid_stays_staged() {
     let world = World::new().await;
     let (_, key) = world.sending_account("a").await;
@@ -233,6 +263,72 @@ async fn a_group_that_cannot_be_paid_stays_staged() {
 async fn account_of(world: &World, key: &str) -> String {
     let rows = world.read("/v1/keys", key).await;
     rows["items"][0]["account"].as_str().expect("an account").to_owned()
+}
+
+#[tokio::test]
+async fn uploads_at_once_lose_no_row() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let id = world.group(&key, defaults()).await;
+    let upload = async |upload: usize| {
+        let text = numbers(20).replace("01020", &format!("0103{upload}"));
+        loop {
+            let seen = world.csv(&id, &key, text.clone()).await;
+            if seen.status.as_u16() == 409 {
+                assert!(seen.body.to_string().contains("try again"), "{}", seen.body);
+                continue;
+            }
+            return seen.good(200)["counts"].clone();
+        }
+    };
+    let all = futures_util::future::join_all((0..10).map(upload)).await;
+    assert!(
+        all.iter().all(|counts| *counts == json!({"rows": 20, "accepted": 20, "rejected": 0, "known": 0})),
+        "{all:?}"
+    );
+    let group = world.read(&format!("/v1/groups/{id}"), &key).await;
+    assert_eq!(group["counts"], json!({"rows": 200, "accepted": 200, "rejected": 0}));
+    assert_eq!(world.step(&id, "send", &key).await.good(202)["progress"]["total"], 200);
+}
+
+#[tokio::test]
+async fn a_row_that_costs_more_than_its_ceiling_is_refused() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let long = "가".repeat(60);
+    let id = world.group(&key, json!({"defaults": {"from": FROM, "text": long, "maxCost": 2}})).await;
+    let rows = json!({"messages": [
+        {"to": "01020000001"}, {"to": "01020000002", "maxCost": 3}, {"to": "01020000003", "text": "짧은 글"},
+        {"to": "01020000004", "text": "짧은 글", "maxCost": 0},
+    ]});
+    let done = world.call("POST", &format!("/v1/groups/{id}/rows"), &key, rows).await.good(200);
+    assert_eq!(done["counts"], json!({"rows": 4, "accepted": 2, "rejected": 2, "known": 0}));
+    let errors = world.read(&format!("/v1/groups/{id}/errors"), &key).await;
+    let told: Vec<_> = errors["items"].as_array().expect("a list").iter().map(|e| (&e["row"], &e["code"])).collect();
+    assert_eq!(told, [(&json!(1), &json!("UM3002")), (&json!(4), &json!("UM3002"))]);
+}
+
+#[tokio::test]
+async fn a_step_without_fields_does_not_overlook_one() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let id = world.group(&key, defaults()).await;
+    world.csv(&id, &key, numbers(2)).await.good(200);
+    let at = json!({"sendAt": "2026-11-21T12:00:00+09:00"});
+    for what in ["send", "approve", "cancel"] {
+        let path = format!("/v1/groups/{id}/{what}");
+        let seen = world.call("POST", &path, &key, at.clone()).await;
+        assert_eq!((seen.status.as_u16(), &seen.body["errors"][0]["field"]), (422, &json!("sendAt")), "{}", seen.body);
+        assert_eq!(world.rows(&path, &key, "application/json", None, "no").await.refusal(), (400, "UM1001"));
+    }
+    assert_eq!(world.read(&format!("/v1/groups/{id}"), &key).await["state"], "staging");
+    let message = json!({"to": "01020000001", "from": FROM, "text": "공지", "sendAt": at["sendAt"]});
+    let sent = world.call("POST", "/v1/messages", &key, message).await.good(202);
+    let path = format!("/v1/messages/{}/cancel", sent["id"].as_str().expect("an id"));
+    assert_eq!(world.call("POST", &path, &key, json!({"why": "x"})).await.status.as_u16(), 422);
+    world.call("POST", &path, &key, json!({})).await.good(200);
+    let none = world.rows(&format!("/v1/groups/{id}/send"), &key, "text/plain", None, "").await;
+    assert_eq!(none.good(202)["state"], "sending");
 }
 
 #[tokio::test]
@@ -297,6 +393,34 @@ async fn a_group_waits_for_its_time_and_takes_another() {
     assert_ne!(moved["sendAt"], scheduled["sendAt"]);
     let canceled = world.step(&id, "cancel", &key).await.good(200);
     assert_eq!(canceled["cancel"], json!({"canceled": 2, "escaped": 0}));
+}
+
+#[tokio::test]
+async fn a_scheduled_group_is_over_when_all_of_it_is_canceled() {
+    let world = World::new().await;
+    let (_, key) = world.sending_account("a").await;
+    let mut groups = Vec::new();
+    for group in ["x", "y"] {
+        let id = world.group(&key, json!({"defaults": {"from": FROM, "text": "공지"}})).await;
+        let rows: Vec<Value> =
+            (1..=3).map(|n| json!({"to": format!("0102000000{n}"), "clientRef": format!("{group}{n}")})).collect();
+        world.call("POST", &format!("/v1/groups/{id}/rows"), &key, json!({"messages": rows})).await.good(200);
+        let at = world.clock.now().plus(std::time::Duration::from_secs(3_600)).rfc3339();
+        world.call("POST", &format!("/v1/groups/{id}/schedule"), &key, json!({"sendAt": at})).await.good(202);
+        groups.push(id);
+    }
+    for client_ref in ["x1", "x2", "x3", "y1", "y2"] {
+        let found = world.read(&format!("/v1/messages?clientRef={client_ref}"), &key).await;
+        let id = found["items"][0]["id"].as_str().expect("an id").to_owned();
+        world.call("POST", &format!("/v1/messages/{id}/cancel"), &key, Value::Null).await.good(200);
+    }
+    // One was canceled message by message, of the other a message was left.
+    let canceled = world.step(&groups[1], "cancel", &key).await.good(200);
+    assert_eq!(canceled["cancel"], json!({"canceled": 3, "escaped": 0}));
+    for (id, state) in groups.iter().zip(["finished", "canceled"]) {
+        let over = world.group_until(id, &key, |group| group["finishedAt"] != Value::Null).await;
+        assert_eq!((&over["state"], &over["progress"]["counts"]["canceled"]), (&json!(state), &json!(3)));
+    }
 }
 
 #[tokio::test]

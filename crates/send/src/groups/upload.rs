@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use bongsu_domain::{Code, GroupId, Lane};
 use bongsu_store::accept::{NewMessage, RUN_MAX};
-use bongsu_store::groups::{self as stored, Chunk, ChunkDone, ChunkRefused, LaneRows, RowError};
+use bongsu_store::groups::{self as stored, Begun, Chunk, ChunkDone, ChunkRefused, LaneRows, RowError};
 use bongsu_store::{Error, HashPurpose};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::steps::group_refusal;
-use crate::accept::{not_registered, store_refusal};
+use crate::accept::{not_registered, over_ceiling, store_refusal};
 use crate::prepare::{self, Extra};
 use crate::service::Service;
 use crate::types::{Draft, Finding, Refusal, Scope, Sending};
@@ -60,6 +60,14 @@ pub struct Upload {
     /// JSON of what rows do not say.
     defaults: String,
     upload: i64,
+    /// How the upload with this key began, when its rows begin with its first one.
+    begun: Option<Begun>,
+    /// Keyed hash of all rows so far, each over those before it.
+    hash: i64,
+    /// Whether the rows are to come after all others.
+    appends: bool,
+    /// A chunk was refused: none of the later ones may come in without it.
+    is_refused: bool,
     /// Number of the next row.
     next: u32,
     text: Option<Arc<str>>,
@@ -94,7 +102,10 @@ impl Service {
         let hash = |key: &str| vault.hash_in(HashPurpose::ClientRef, format!("{id}\n{key}").as_bytes()) | 1;
         let upload = key.map_or(0, hash);
         let begun = self.shared.store.begin_upload(account, id.0, upload).await.map_err(group_refusal)?;
-        let first = begun.map_err(upload_refusal)?;
+        let begun = begun.map_err(upload_refusal)?;
+        let first = begun.first;
+        // Only a number or a key says that rows may be there already.
+        let appends = from.is_none() && key.is_none();
         let next = from.unwrap_or(first);
         if next == 0 || next > row.received.max(first) + 1 {
             return Err(upload_refusal(ChunkRefused::Gap(row.received)));
@@ -105,6 +116,10 @@ impl Service {
             group: id.0,
             defaults,
             upload,
+            begun: (upload != 0 && next == first).then_some(begun),
+            hash: 0,
+            appends,
+            is_refused: false,
             next,
             text: None,
             contents: Arc::default(),
@@ -117,6 +132,8 @@ impl Service {
                 errors: Vec::new(),
                 contents: Arc::default(),
                 upload,
+                appends,
+                hash: 0,
             },
             bytes: 0,
             out: VecDeque::new(),
@@ -158,6 +175,7 @@ impl Upload {
         if self.next > stored::ROWS_MAX {
             return Err(upload_refusal(ChunkRefused::TooMany));
         }
+        self.hash_row(&read, &who)?;
         match read {
             Ok(draft) => self.draft(draft).await?,
             Err(findings) => self.refuse(&findings, &who),
@@ -169,6 +187,28 @@ impl Upload {
             self.flush().await?;
         } else if self.chunk.count.is_multiple_of(ROWS_AT_ONCE) {
             tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Counts a row into the hash of an upload with a key, and sees whether the rows are those that came with it before.
+    fn hash_row(&mut self, read: &Result<Draft, Vec<Finding>>, who: &Identity) -> Result<(), Refusal> {
+        let Some(begun) = self.begun else { return Ok(()) };
+        let said = match read {
+            Ok(draft) => {
+                let is_shared = self.text.as_ref().is_some_and(|text| Arc::ptr_eq(text, &draft.text));
+                let text = (!is_shared).then_some(&draft.text);
+                let what = (draft.channel, draft.lane, &draft.to, &draft.from, text, &draft.subject, &draft.variables);
+                let more = (&draft.client_ref, &draft.bill_code, &draft.labels, draft.expires_in);
+                format!("{:?}", (self.hash, what, more, draft.send_at, draft.ad, draft.max_cost))
+            }
+            Err(findings) => format!("{:?}", (self.hash, &who.to, &who.client_ref, findings)),
+        };
+        self.hash = self.service.shared.store.vault().hash_in(HashPurpose::ClientRef, said.as_bytes()) | 1;
+        self.chunk.hash = self.hash;
+        if self.outcome.rows + 1 == begun.hashed && self.hash != begun.hash {
+            self.is_refused = true;
+            return Err(upload_refusal(ChunkRefused::OtherBody));
         }
         Ok(())
     }
@@ -201,6 +241,10 @@ impl Upload {
             return Ok(());
         }
         let price = service.price_for(self.sending, prepared.channel).await?;
+        if let Some(finding) = over_ceiling(&prepared, price) {
+            self.refuse(&[finding], &who);
+            return Ok(());
+        }
         let mut message = service.new_message(self.sending.account, &prepared, price, u32::from(is_shared));
         message.dedupe = known.window_ms.map(|window| (service.content_hash(self.sending.account, &prepared), window));
         message.extra = Extra { n: Some(self.next), ..Extra::of(&prepared.draft) }.text();
@@ -235,7 +279,13 @@ impl Upload {
     /// # Errors
     /// As for [`Upload::row`].
     pub async fn flush(&mut self) -> Result<(), Refusal> {
-        if self.chunk.count > 0 {
+        if self.appends {
+            // Of rows that another upload overtakes, none may come in behind those that are refused.
+            while !self.out.is_empty() {
+                self.settle().await?;
+            }
+        }
+        if self.chunk.count > 0 && !self.is_refused {
             let next = Chunk {
                 from: self.next,
                 count: 0,
@@ -258,12 +308,28 @@ impl Upload {
     async fn settle(&mut self) -> Result<(), Refusal> {
         let Some(chunk) = self.out.pop_front() else { return Ok(()) };
         let ended = |_| Refusal::new(Code::Internal, "a part of the upload ended early");
-        let done = chunk.await.map_err(ended)?.map_err(group_refusal)?.map_err(upload_refusal)?;
+        let done = chunk.await.map_err(ended).and_then(|done| done.map_err(group_refusal));
+        let done = done.and_then(|done| done.map_err(|refused| self.told(refused)));
+        self.is_refused |= done.is_err();
+        let done = done?;
         self.outcome.known += done.known;
         self.outcome.accepted += done.accepted;
         self.outcome.rejected += done.rejected;
         self.outcome.received = done.received.max(self.outcome.received);
         Ok(())
+    }
+
+    fn told(&self, refused: ChunkRefused) -> Refusal {
+        match refused {
+            ChunkRefused::Overtaken(_) => {
+                let there = self.outcome.accepted + self.outcome.rejected;
+                let detail = format!(
+                    "another upload brought rows at the same time; the first {there} rows of this one were taken: try again with the others"
+                );
+                Refusal::new(Code::Conflict, detail)
+            }
+            refused => upload_refusal(refused),
+        }
     }
 
     /// Waits until every row that was read is staged.
@@ -286,7 +352,7 @@ impl Upload {
         let outcome = self.drain().await?;
         if self.upload != 0 {
             let store = &self.service.shared.store;
-            let ended = store.end_upload(self.sending.account, self.group, self.upload, outcome.rows).await;
+            let ended = store.end_upload(self.sending.account, self.group, self.upload, outcome.rows, self.hash).await;
             ended.map_err(group_refusal)?.map_err(upload_refusal)?;
         }
         Ok(outcome)
@@ -305,8 +371,14 @@ fn upload_refusal(refused: ChunkRefused) -> Refusal {
             Code::Conflict,
             format!("from: the group has {received} rows, so the next one is {}", received + 1),
         ),
+        ChunkRefused::Overtaken(received) => {
+            Refusal::new(Code::Conflict, format!("another upload brought rows at the same time; {received} are there"))
+        }
         ChunkRefused::TooMany => {
             Refusal::new(Code::TooManyRows, format!("a group has at most {} rows", stored::ROWS_MAX))
+        }
+        ChunkRefused::OtherBody => {
+            Refusal::new(Code::IdempotencyMismatch, "this Idempotency-Key was used with another body")
         }
         ChunkRefused::Longer(rows) => Refusal::new(
             Code::IdempotencyMismatch,

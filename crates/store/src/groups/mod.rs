@@ -20,7 +20,7 @@ pub(crate) use cancel::{begin as cancel, end_stopped, stop};
 pub use failures::{Form, Identity, RowFailure};
 pub(crate) use failures::{errors, messages as failed_messages};
 pub(crate) use mover::{finish, move_slice_of, moving, shift_and_move, watched};
-pub use rows::{Chunk, ChunkDone, ChunkRefused, LaneRows, RowError};
+pub use rows::{Begun, Chunk, ChunkDone, ChunkRefused, LaneRows, RowError};
 pub(crate) use rows::{begin_upload, chunk, end_upload};
 pub use send::NewGroup;
 pub use send::{SendGroup, SendRefused};
@@ -149,7 +149,7 @@ pub struct GroupRow {
     pub approved_by: i64,
     /// When every message had its final result.
     pub finished: i64,
-    /// Messages that a cancel kept from leaving.
+    /// Messages of a canceled group that did not leave: those that its cancel kept, and those canceled alone before.
     pub canceled: u32,
     pub(crate) stopped_to: i64,
 }

@@ -77,6 +77,21 @@ pub struct Chunk {
     pub contents: Arc<Vec<Vec<u8>>>,
     /// Keyed hash of the upload it belongs to, 0 for none.
     pub upload: i64,
+    /// Whether the rows come after all others, whichever those are: none of them can be there already.
+    pub appends: bool,
+    /// Keyed hash of the rows of its upload up to the last one of these, 0 when it is not known.
+    pub hash: i64,
+}
+
+/// An upload that begins, or goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// Number of its first row.
+    pub first: u32,
+    /// So many of its rows are there and known by their hash.
+    pub hashed: u32,
+    /// That hash.
+    pub hash: i64,
 }
 
 /// Why rows are not taken. Nothing was written.
@@ -88,10 +103,14 @@ pub enum ChunkRefused {
     OtherUpload,
     /// Rows before these are missing; so many are there.
     Gap(u32),
+    /// These were to be the next ones, and others came before them; so many are there.
+    Overtaken(u32),
     /// More than [`ROWS_MAX`] rows.
     TooMany,
     /// The upload with this key was complete, with so many rows, and has more now.
     Longer(u32),
+    /// The rows that came with this key say something else.
+    OtherBody,
 }
 
 /// What came of rows.
@@ -107,13 +126,13 @@ pub struct ChunkDone {
     pub rejected: u32,
 }
 
-/// Begins an upload, or goes on with one. Answers the number of its first row.
+/// Begins an upload, or goes on with one.
 pub(crate) fn begin_upload(
     tx: &mut Tx<'_>,
     account: AccountId,
     group: i64,
     upload: i64,
-) -> Result<Result<u32, ChunkRefused>, Error> {
+) -> Result<Result<Begun, ChunkRefused>, Error> {
     let row = must(tx.live, Some(account), group)?;
     if row.state != State::Staging {
         return Ok(Err(ChunkRefused::State(row.state)));
@@ -121,13 +140,14 @@ pub(crate) fn begin_upload(
     if row.upload != 0 && row.upload != upload {
         return Ok(Err(ChunkRefused::OtherUpload));
     }
+    let new = Begun { first: row.received + 1, hashed: 0, hash: 0 };
     if upload == 0 {
-        return Ok(Ok(row.received + 1));
+        return Ok(Ok(new));
     }
-    let sql = "SELECT first_row FROM group_uploads WHERE request = ? AND upload = ? /* lock */";
-    let known = tx.live.prepare_cached(sql)?.query_row((group, upload), |row| row.get(0)).optional()?;
-    if let Some(first) = known {
-        return Ok(Ok(first));
+    let sql = "SELECT first_row, hashed, hash FROM group_uploads WHERE request = ? AND upload = ? /* lock */";
+    let read = |row: &crate::db::Row<'_>| Ok(Begun { first: row.get(0)?, hashed: row.get(1)?, hash: row.get(2)? });
+    if let Some(known) = tx.live.prepare_cached(sql)?.query_row((group, upload), read).optional()? {
+        return Ok(Ok(known));
     }
     tx.live.execute(
         "INSERT INTO group_uploads (request, upload, first_row, row_count) VALUES (?, ?, ?, -1)",
@@ -135,7 +155,7 @@ pub(crate) fn begin_upload(
     )?;
     let now = tx.now.millis();
     tx.live.execute("UPDATE send_groups SET upload = ?, touched = ? WHERE id = ?", (upload, now, group))?;
-    Ok(Ok(row.received + 1))
+    Ok(Ok(new))
 }
 
 /// An upload with a key has had its last row.
@@ -145,23 +165,26 @@ pub(crate) fn end_upload(
     group: i64,
     upload: i64,
     rows: u32,
+    hash: i64,
 ) -> Result<Result<(), ChunkRefused>, Error> {
     must(tx.live, Some(account), group)?;
-    let there = complete_rows(tx.live, group, upload)?;
+    let sql = "SELECT row_count, hashed, hash FROM group_uploads WHERE request = ? AND upload = ? /* lock */";
+    let read = |row: &crate::db::Row<'_>| Ok((row.get::<i32>(0)?, row.get::<u32>(1)?, row.get::<i64>(2)?));
+    let known = tx.live.prepare_cached(sql)?.query_row((group, upload), read).optional()?;
+    let (there, hashed, known) = known.unwrap_or((-1, 0, 0));
+    if there >= 0 && there.unsigned_abs() != rows {
+        return Ok(Err(ChunkRefused::Longer(there.unsigned_abs())));
+    }
+    if hashed > 0 && hash != 0 && (hashed, known) != (rows, hash) {
+        return Ok(Err(ChunkRefused::OtherBody));
+    }
     if there >= 0 {
-        let there = there.unsigned_abs();
-        return Ok(if rows == there { Ok(()) } else { Err(ChunkRefused::Longer(there)) });
+        return Ok(Ok(()));
     }
     tx.live
         .execute("UPDATE group_uploads SET row_count = ? WHERE request = ? AND upload = ?", (rows, group, upload))?;
     tx.live.execute("UPDATE send_groups SET upload = 0 WHERE id = ? AND upload = ?", (group, upload))?;
     Ok(Ok(()))
-}
-
-/// Rows of an upload that is complete; -1 while it is not, and for one that is not known.
-fn complete_rows(live: &Db, group: i64, upload: i64) -> Result<i32, Error> {
-    let sql = "SELECT row_count FROM group_uploads WHERE request = ? AND upload = ? /* lock */";
-    Ok(live.prepare_cached(sql)?.query_row((group, upload), |row| row.get(0)).optional()?.unwrap_or(-1))
 }
 
 /// Stages rows; those that are there already are stepped over, so that an upload may be repeated from any row on.
@@ -201,6 +224,10 @@ pub(crate) fn chunk(tx: &mut Tx<'_>, chunk: &Chunk) -> Result<Result<ChunkDone, 
     write_slices(tx.live, chunk.group, &slices)?;
     write_errors(tx.live, chunk.group, &errors)?;
     write_twins(tx.live, chunk.group, &twins)?;
+    if chunk.upload != 0 && chunk.hash != 0 {
+        let sql = "UPDATE group_uploads SET hashed = ? - first_row, hash = ? WHERE request = ? AND upload = ?";
+        tx.live.execute(sql, (chunk.from + chunk.count, chunk.hash, chunk.group, chunk.upload))?;
+    }
     count(tx, &group, &done, &slices, unit)?;
     Ok(Ok(done))
 }
@@ -216,6 +243,9 @@ fn fits(tx: &Tx<'_>, group: &GroupRow, chunk: &Chunk) -> Result<Result<u32, Chun
     }
     if chunk.from > group.received + 1 {
         return Ok(Err(ChunkRefused::Gap(group.received)));
+    }
+    if chunk.appends && chunk.from <= group.received {
+        return Ok(Err(ChunkRefused::Overtaken(group.received)));
     }
     if last > ROWS_MAX {
         return Ok(Err(ChunkRefused::TooMany));

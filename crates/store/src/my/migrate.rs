@@ -22,7 +22,8 @@ pub(crate) const STEPS: &[Step] = steps!(
     "0008_webhooks",
     "0009_reading",
     "0010_access",
-    "0011_claims"
+    "0011_claims",
+    "0012_uploads"
 );
 
 /// How long a step waits for transactions that use a table it changes, in seconds; then it is tried again.

@@ -57,7 +57,7 @@ impl Store {
         self.read(move |reader| groups::promise(&reader.live, account, request)).await
     }
 
-    /// Begins an upload of rows, or goes on with the one of the same key (0: none). Answers the number of its first row.
+    /// Begins an upload of rows, or goes on with the one of the same key (0: none).
     ///
     /// # Errors
     /// `NotFound`; as for [`Store::write`].
@@ -66,11 +66,11 @@ impl Store {
         account: AccountId,
         group: i64,
         upload: i64,
-    ) -> Result<Result<u32, ChunkRefused>, Error> {
+    ) -> Result<Result<groups::Begun, ChunkRefused>, Error> {
         self.write_as(false, move |tx| groups::begin_upload(tx, account, group, upload)).await
     }
 
-    /// Ends an upload that came with a key, with so many rows.
+    /// Ends an upload that came with a key, with so many rows, of which this is the keyed hash (0: not known).
     ///
     /// # Errors
     /// `NotFound`; as for [`Store::write`].
@@ -80,8 +80,9 @@ impl Store {
         group: i64,
         upload: i64,
         rows: u32,
+        hash: i64,
     ) -> Result<Result<(), ChunkRefused>, Error> {
-        self.write_as(false, move |tx| groups::end_upload(tx, account, group, upload, rows)).await
+        self.write_as(false, move |tx| groups::end_upload(tx, account, group, upload, rows, hash)).await
     }
 
     /// Stages rows of a group; their messages do not exist before [`Store::send_group`].

@@ -7,7 +7,8 @@ use bongsu_domain::{AccountId, Clock, Code, Hours, Lane, Status, Timestamp};
 use bongsu_store::Kind;
 use bongsu_store::accept::NewMessage;
 use bongsu_store::groups::{
-    Chunk, ChunkDone, ChunkRefused, Form, GroupRow, LaneRows, NewGroup, RowError, SendGroup, SendRefused, State, Step,
+    Begun, Chunk, ChunkDone, ChunkRefused, Form, GroupRow, LaneRows, NewGroup, RowError, SendGroup, SendRefused, State,
+    Step,
 };
 use bongsu_store::query::Filter;
 use bongsu_store::rows::Run;
@@ -28,7 +29,7 @@ pub fn good(group: i64, account: AccountId, from: u32, messages: Vec<NewMessage>
     let rows = (from..from + count).collect();
     let lanes = vec![LaneRows { lane: Lane::Bulk, rows, messages }];
     let contents = Arc::new(vec!["잠긴 글".as_bytes().to_vec()]);
-    Chunk { group, account, from, count, lanes, errors: Vec::new(), contents, upload: 0 }
+    Chunk { group, account, from, count, lanes, errors: Vec::new(), contents, upload: 0, appends: false, hash: 0 }
 }
 
 pub async fn add(house: &House, chunk: Chunk) -> Result<ChunkDone, ChunkRefused> {
@@ -172,11 +173,40 @@ async fn an_upload_may_be_repeated_from_any_row_on() {
 }
 
 #[tokio::test]
+async fn rows_that_come_at_once_are_all_there_or_refused() {
+    let house = house();
+    let account = house.account(100).await;
+    let id = group(&house, account, false).await;
+    let mut uploads = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let store = house.store.clone();
+        uploads.spawn(async move {
+            let mut from = 1;
+            loop {
+                let chunk = Chunk { appends: true, ..good(id, account, from, vec![sms(1); 3]) };
+                match store.stage_rows(chunk).await.unwrap() {
+                    Ok(done) => return done,
+                    Err(ChunkRefused::Overtaken(there)) => from = there + 1,
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+    let uploads = uploads.join_all().await;
+    assert!(uploads.iter().all(|done| (done.known, done.accepted) == (0, 3)), "{uploads:?}");
+    assert_eq!(row(&house, id).await.received, 30);
+    send(&house, id, account, 1).await.unwrap();
+    all_steps(&house).await;
+    house.assert_sound(30).await;
+}
+
+#[tokio::test]
 async fn an_upload_with_a_key_goes_on_where_it_broke_and_keeps_others_out() {
     let house = house();
     let account = house.account(10).await;
     let id = group(&house, account, false).await;
-    let begin = |upload| house.store.begin_upload(account, id, upload);
+    let begin =
+        async |upload| house.store.begin_upload(account, id, upload).await.map(|begun| begun.map(|begun| begun.first));
     let keyed = |from, count: usize, upload| Chunk { upload, ..good(id, account, from, vec![sms(1); count]) };
     add(&house, good(id, account, 1, vec![sms(1)])).await.unwrap();
     assert_eq!(begin(5).await.unwrap(), Ok(2));
@@ -188,19 +218,44 @@ async fn an_upload_with_a_key_goes_on_where_it_broke_and_keeps_others_out() {
     assert_eq!(begin(5).await.unwrap(), Ok(2));
     let again = add(&house, keyed(2, 3, 5)).await.unwrap();
     assert_eq!((again.known, again.accepted), (2, 1));
-    house.store.end_upload(account, id, 5, 3).await.unwrap().unwrap();
+    house.store.end_upload(account, id, 5, 3, 0).await.unwrap().unwrap();
     assert_eq!(begin(6).await.unwrap(), Ok(5));
     add(&house, keyed(5, 1, 6)).await.unwrap();
-    house.store.end_upload(account, id, 6, 1).await.unwrap().unwrap();
+    house.store.end_upload(account, id, 6, 1, 0).await.unwrap().unwrap();
     // The first one again: its rows are known, and it may not have more than it had.
     assert_eq!(begin(5).await.unwrap(), Ok(2));
     assert_eq!(add(&house, keyed(2, 3, 5)).await.unwrap().known, 3);
     assert_eq!(add(&house, keyed(5, 1, 5)).await, Err(ChunkRefused::Longer(3)));
-    house.store.end_upload(account, id, 5, 3).await.unwrap().unwrap();
-    assert_eq!(house.store.end_upload(account, id, 5, 4).await.unwrap(), Err(ChunkRefused::Longer(3)));
+    house.store.end_upload(account, id, 5, 3, 0).await.unwrap().unwrap();
+    assert_eq!(house.store.end_upload(account, id, 5, 4, 0).await.unwrap(), Err(ChunkRefused::Longer(3)));
     send(&house, id, account, 1).await.unwrap();
     all_steps(&house).await;
     house.assert_sound(5).await;
+}
+
+#[tokio::test]
+async fn an_upload_with_a_key_is_known_by_what_its_rows_say() {
+    let house = house();
+    let account = house.account(10).await;
+    let id = group(&house, account, false).await;
+    add(&house, good(id, account, 1, vec![sms(1)])).await.unwrap();
+    let begun = house.store.begin_upload(account, id, 5).await.unwrap().unwrap();
+    assert_eq!(begun, Begun { first: 2, hashed: 0, hash: 0 });
+    let keyed = |from, count: usize, hash| Chunk { upload: 5, hash, ..good(id, account, from, vec![sms(1); count]) };
+    add(&house, keyed(2, 2, 77)).await.unwrap();
+    let house = house.crash();
+    let begun = house.store.begin_upload(account, id, 5).await.unwrap().unwrap();
+    assert_eq!(begun, Begun { first: 2, hashed: 2, hash: 77 });
+    let end = async |rows, hash| house.store.end_upload(account, id, 5, rows, hash).await.unwrap();
+    let keyed = |from, count: usize, hash| Chunk { upload: 5, hash, ..good(id, account, from, vec![sms(1); count]) };
+    assert_eq!(end(1, 76).await, Err(ChunkRefused::OtherBody), "rows are there that it does not have");
+    // It begins elsewhere than it broke, and goes on behind that.
+    add(&house, keyed(3, 2, 78)).await.unwrap();
+    assert_eq!(end(3, 79).await, Err(ChunkRefused::OtherBody));
+    assert_eq!(end(3, 78).await, Ok(()));
+    assert_eq!(end(3, 78).await, Ok(()));
+    assert_eq!(end(3, 79).await, Err(ChunkRefused::OtherBody));
+    assert_eq!(end(4, 80).await, Err(ChunkRefused::Longer(3)));
 }
 
 #[tokio::test]
@@ -292,7 +347,7 @@ async fn a_group_canceled_while_it_moves_gives_back_exactly_what_did_not_leave()
     house.apply(vec![bongsu_store::changes::Change::Due(again), bongsu_store::changes::Change::ClaimDone(claim)]).await;
     house.store.cancel(Some(account), waiting[2].first).await.unwrap();
     let canceled = house.store.cancel_group(account, id).await.unwrap().unwrap();
-    assert_eq!((canceled.state, canceled.canceled), (State::Canceled, 78));
+    assert_eq!((canceled.state, canceled.canceled), (State::Canceled, 79));
     assert_eq!(runs(&house, account).await, []);
     assert!(house.due().await.is_empty());
     // Nobody claims what was read before.
@@ -306,7 +361,7 @@ async fn a_group_canceled_while_it_moves_gives_back_exactly_what_did_not_leave()
     assert_eq!(house.status(waiting[0].first).await, Some(Status::Sending));
     let open = of_group(&house, account, id).await;
     assert_eq!(open.len(), 80);
-    assert_eq!(house.store.cancel_group(account, id).await.unwrap().unwrap().canceled, 78);
+    assert_eq!(house.store.cancel_group(account, id).await.unwrap().unwrap().canceled, 79);
     assert_eq!(send(&house, id, account, 1).await, Err(SendRefused::State(State::Canceled)));
 }
 
