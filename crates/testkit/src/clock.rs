@@ -38,6 +38,15 @@ impl ShiftedClock {
         assert!(time >= now, "{time:?} is past, it is {now:?}");
         self.advance(time.since(now));
     }
+
+    /// Puts it forward to this time (RFC 3339) unless a slow machine has let it come already.
+    ///
+    /// # Panics
+    /// It is no time.
+    pub fn reach(&self, time: &str) {
+        let time = Timestamp::parse_rfc3339(time).unwrap_or_else(|| panic!("{time} is no time"));
+        self.advance(time.since(self.now()));
+    }
 }
 
 impl Clock for ShiftedClock {

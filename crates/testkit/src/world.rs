@@ -224,6 +224,14 @@ impl World {
         wallet["balances"]["point:sms"].as_i64().unwrap_or_else(|| panic!("no points in {wallet}"))
     }
 
+    /// Waits until an account has so many points: on files a result is seen before its refund, which is another file's.
+    pub async fn wait_points(&self, member: &Member, points: i64) {
+        until(&format!("{} has {points} points", member.account), || async {
+            (self.points(member).await == points).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until every relay has a link.
     pub async fn linked(&self) {
         until("every relay is linked", || async {

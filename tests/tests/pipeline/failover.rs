@@ -58,7 +58,8 @@ async fn all_relays_down(world: &World) {
         let reason = message["attempts"][3]["reason"].as_str().expect("a reason");
         assert!(reason.contains(&path.join(" -> ")), "the path from the first relay on: {reason}");
     }
-    assert_eq!(world.points(&world.main).await, points, "refunded in full");
+    // Refunded in full.
+    world.wait_points(&world.main, points).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

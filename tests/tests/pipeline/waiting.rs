@@ -14,7 +14,7 @@ async fn slow() -> World {
 async fn what_is_worthless_by_now_expires_and_is_refunded() {
     let world = slow().await;
     let before = world.points(&world.main).await;
-    let ids = world.batch(json!({ "expiresIn": "PT2S" }), messages(0, 40)).await;
+    let ids = world.batch(json!({ "expiresIn": "PT5S" }), messages(0, 40)).await;
     let messages = world.wait_final(&ids).await;
     let statuses = statuses(&messages);
     let delivered = statuses.get("delivered").copied().unwrap_or(0);
@@ -23,7 +23,7 @@ async fn what_is_worthless_by_now_expires_and_is_refunded() {
     for message in messages.iter().filter(|message| message["status"] == "expired") {
         assert_eq!((&message["code"], &message["attempts"]), (&json!("UM8003"), &json!([])), "{message:#}");
     }
-    assert_eq!(world.points(&world.main).await, before - delivered as i64);
+    world.wait_points(&world.main, before - delivered as i64).await;
     world.audit().await;
 }
 
@@ -31,18 +31,18 @@ async fn what_is_worthless_by_now_expires_and_is_refunded() {
 async fn a_waiting_message_is_canceled_once_and_refunded() {
     let world = slow().await;
     let before = world.points(&world.main).await;
-    let ids = world.batch(json!({}), messages(0, 6)).await;
-    let last = format!("/v1/messages/{}/cancel", ids[5]);
+    let ids = world.batch(json!({}), messages(0, 12)).await;
+    let last = format!("/v1/messages/{}/cancel", ids[11]);
     let canceled = world.call(&world.main.key, "POST", &last, Value::Null).await.good(200);
     assert_eq!(canceled["status"], "canceled", "{canceled:#}");
     let again = world.call(&world.main.key, "POST", &last, Value::Null).await;
     assert_eq!(again.refusal(), (409, "UM1012"));
     let messages = world.wait_final(&ids).await;
     let statuses = statuses(&messages);
-    assert_eq!((statuses["delivered"], statuses["canceled"]), (5, 1));
+    assert_eq!((statuses["delivered"], statuses["canceled"]), (11, 1));
     let delivered = format!("/v1/messages/{}/cancel", ids[0]);
     assert_eq!(world.call(&world.main.key, "POST", &delivered, Value::Null).await.refusal(), (409, "UM1012"));
-    assert_eq!(world.points(&world.main).await, before - 5);
-    assert!(world.sim.inbox(&bongsu_testkit::recipient(5)).is_empty(), "it never left");
+    world.wait_points(&world.main, before - 11).await;
+    assert!(world.sim.inbox(&bongsu_testkit::recipient(11)).is_empty(), "it never left");
     world.audit().await;
 }

@@ -160,7 +160,7 @@ async fn audit(server: &Server, acked: &[String], sim: &Sim, directory: &Path) -
     let control = sim.control_addr().expect("a control interface").to_string();
     let url = server.url();
     let file = file.to_str().expect("a name in UTF-8");
-    let arguments = ["audit", "--url", &url, "--acked", file, "--sim", &control, "--wait", "60", "--json"];
+    let arguments = ["audit", "--url", &url, "--acked", file, "--sim", &control, "--wait", "120", "--json"];
     let output = bongsu(&arguments, &[("BONGSU_KEY", &server.operator)]).await;
     let counts: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     assert_eq!(output.status.code(), Some(0), "not clean: {counts:#}");

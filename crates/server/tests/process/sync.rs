@@ -46,7 +46,8 @@ async fn a_failed_sync_stops_the_process_and_the_next_start_is_clean() {
     assert_eq!(code, Some(1), "{stderr}");
     std::fs::remove_file(&fault).expect("it is there");
 
-    let server = Server::start(&data, &[]);
+    // What left without its answer being written is unknown; here nobody waits a minute for its receipt.
+    let server = Server::start(&data, &[("BONGSU__SEND__UNKNOWN_WAIT_MS", "1000")]);
     let reply = server.call(&member.key, "POST", "/v1/messages", member.message(&recipient(30), "후")).await;
     acked.push(text(&reply.good(202)["id"]));
     let counts = audit(&server, &acked, &sim, directory.path()).await;
