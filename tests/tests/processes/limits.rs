@@ -1,5 +1,7 @@
 //! The limit of an account is one over all processes: shared by Redis, else each gives its part of it.
 
+use std::time::Instant;
+
 use bongsu_server::config::Role;
 use bongsu_testkit::{Http, World, has_database, has_redis, recipient, until};
 use serde_json::json;
@@ -43,10 +45,12 @@ async fn a_shared_limit_is_one_over_all_processes() {
     }
     let world = world(true).await;
     let other = world.join(&[Role::Api]).await;
+    let began = Instant::now();
     let taken = taken(&world, &[&world.http, other.http()]).await;
     // A token comes a second while they are asked.
+    let more = began.elapsed().as_secs() as usize + 1;
     let all: usize = taken.iter().sum();
-    assert!((BURST..BURST + 10).contains(&all), "{taken:?}");
+    assert!((BURST..=BURST + more).contains(&all), "{taken:?}, {more} came meanwhile");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::call;
 
-/// How long a change may take without a bus: a look each second, and what a busy machine adds.
-const WITHOUT_NEWS: Duration = Duration::from_millis(2_500);
+/// How long a change may take without a bus: a look each second, and plenty for what a busy machine adds.
+const WITHOUT_NEWS: Duration = Duration::from_secs(15);
 
 async fn pair(builder: Builder) -> (World, Process) {
     let world = builder.on_database().start().await;

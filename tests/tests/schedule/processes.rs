@@ -1,10 +1,14 @@
 //! Two processes over one database: what is due leaves once, and the end of one makes nothing late.
 
+use std::time::Duration;
+
 use bongsu_server::config::Role;
 use bongsu_testkit::{World, has_database, recipient};
 use serde_json::{Value, json};
 
 use crate::{ahead, arrivals, at, is_in_time};
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 fn rows(count: usize) -> Vec<Value> {
     (0..count).map(|n| json!({ "to": recipient(n), "text": format!("봉수 {n}") })).collect()
@@ -24,11 +28,13 @@ async fn world() -> Option<(World, std::sync::Arc<bongsu_testkit::ShiftedClock>)
 async fn what_is_due_leaves_once_and_in_time() {
     let Some((world, clock)) = world().await else { return };
     let other = world.join(&[Role::Dispatch, Role::Schedule]).await;
-    let ids = world.batch(json!({ "sendAt": ahead(&clock, 4_000), "lane": "realtime" }), rows(1_000)).await;
+    let send_at = ahead(&clock, 3_600_000);
+    let ids = world.batch(json!({ "sendAt": send_at, "lane": "realtime" }), rows(1_000)).await;
     for n in 0..30 {
-        let body = json!({ "to": recipient(2_000 + n), "text": "봉수", "sendAt": ahead(&clock, 3_000) });
+        let body = json!({ "to": recipient(2_000 + n), "text": "봉수", "sendAt": send_at });
         world.submit(body).await;
     }
+    clock.advance(HOUR);
     for message in world.wait_final(&ids).await {
         assert_eq!(message["attempts"].as_array().map(Vec::len), Some(1), "{message:#}");
         assert!(is_in_time(&message), "{message:#}");
@@ -46,12 +52,13 @@ async fn the_death_of_one_makes_nothing_late() {
     let Some((mut world, clock)) = world().await else { return };
     // The first process has the work; it dies while messages wait, and the other does not wait for its lease to end.
     let other = world.join(&[Role::Api, Role::Dispatch, Role::Schedule]).await;
-    let send_at = ahead(&clock, 2_000);
+    let send_at = ahead(&clock, 3_600_000);
     let mut ids = Vec::new();
     for n in 0..20 {
         ids.push(world.submit(json!({ "to": recipient(n), "text": "봉수", "sendAt": send_at })).await);
     }
     world.crash().await;
+    clock.advance(HOUR);
     world.start_again().await;
     for message in world.wait_final(&ids).await {
         assert_eq!(message["status"], "delivered", "{message:#}");
