@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 
 fn bongsu(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bongsu"));
@@ -22,9 +23,11 @@ fn document(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-/// An address where nobody listens: the listener that had it is gone.
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+/// An address where nobody listens, as long as its socket is there: it has the port and takes no connection.
+fn deaf_address() -> (String, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    (socket.local_addr().unwrap().to_string(), socket)
 }
 
 /// Answers one request with `answer` and gives the address.
@@ -89,7 +92,8 @@ fn the_configuration_in_force_is_one_document() {
 
 #[test]
 fn a_server_that_is_away_ends_with_1_and_says_what_to_do() {
-    let url = format!("http://{}", free_address());
+    let (address, _socket) = deaf_address();
+    let url = format!("http://{address}");
     let key = ("BONGSU_KEY", "bk_test");
     for command in [["admin", "account", "list"].as_slice(), &["audit"], &["demo", "--world", "/nowhere"]] {
         let mut command = command.to_vec();

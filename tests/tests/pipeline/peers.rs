@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bongsu_testkit::{World, recipient, until};
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -77,9 +78,22 @@ impl Centre {
     }
 }
 
+/// A port for a program that must be told one. It is none of those that the kernel gives to whoever asks for any, so
+/// nobody takes it before the program listens.
+fn own_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 100) as u16 * 40;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 async fn server_is_served(script: &str, settings: Value) {
     let Some(peers) = installed() else { return };
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port();
+    let port = own_port();
     let centre = Centre::start(&peers, script, port).await;
     let world = World::builder()
         .relays(&["kt"])

@@ -22,7 +22,7 @@ use cycle::Field;
 use plan::Mode;
 
 /// How long the audit waits for the last result.
-const AUDIT_WAIT_S: u32 = 120;
+const AUDIT_WAIT_S: u32 = 300;
 /// Relays of a kill run behave badly on purpose: bad results, lost responses, receipts twice and too early.
 const SCRIPT: &str = include_str!("script.json");
 

@@ -21,7 +21,7 @@ use request::Request;
 
 pub use install::Debian;
 pub use set::{Life, Running, Set};
-pub use state::{free_port, own_ports};
+pub use state::{free_port, own_ports, port_is_free};
 
 /// Which service. The order is the one they start in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]

@@ -4,7 +4,6 @@ mod setup;
 mod sim;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use serde_json::Value;
 
 use crate::http::Api;
 use crate::process::{Launch, Process};
+use crate::services::{free_port, port_is_free};
 
 pub use setup::{Member, Relay, Setup, set_up};
 pub use sim::{Sim, Totals};
@@ -22,6 +22,8 @@ pub use sim::{Sim, Totals};
 const READY_LIMIT: Duration = Duration::from_secs(120);
 /// A graceful stop is over by then.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Ports that nobody asked for by number begin here or up to 4000 above.
+const FIRST_PORT: u16 = 15_000;
 
 /// How a server is started.
 #[derive(Debug, Clone)]
@@ -106,11 +108,22 @@ fn ready_address(line: &str) -> Option<String> {
 
 /// A loopback address on a port that is free now; `wanted` when that one is.
 pub fn free_address(wanted: Option<u16>) -> Result<String> {
-    let listener = match wanted.map(|port| TcpListener::bind(("127.0.0.1", port))) {
-        Some(Ok(listener)) => listener,
-        _ => TcpListener::bind(("127.0.0.1", 0)).context("no free port on loopback")?,
-    };
-    Ok(listener.local_addr()?.to_string())
+    free_addresses(&[wanted])?.pop().context("one was asked for")
+}
+
+/// As [`free_address`], as many as are wanted and each another one. Ports that the kernel gives to outgoing connections are
+/// left out: one of them could hold the port before its server listens.
+pub fn free_addresses(wanted: &[Option<u16>]) -> Result<Vec<String>> {
+    let first = FIRST_PORT + (std::process::id() % 400) as u16 * 10;
+    let mut taken: Vec<u16> = Vec::new();
+    for port in wanted {
+        let port = match port {
+            Some(port) if port_is_free(*port) && !taken.contains(port) => *port,
+            _ => free_port(first, &taken)?,
+        };
+        taken.push(port);
+    }
+    Ok(taken.into_iter().map(|port| format!("127.0.0.1:{port}")).collect())
 }
 
 /// An empty directory below the build directory.
@@ -138,6 +151,8 @@ pub fn disk_bytes(directory: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -154,5 +169,8 @@ mod tests {
         let port = taken.local_addr().expect("bound").port();
         let address = free_address(Some(port)).expect("another port");
         assert_ne!(address, format!("127.0.0.1:{port}"));
+        let several = free_addresses(&[None, None, Some(port), None]).expect("ports");
+        let ones: std::collections::BTreeSet<_> = several.iter().collect();
+        assert_eq!(ones.len(), 4, "{several:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::free_address;
+use super::free_addresses;
 use crate::http::Api;
 use crate::process::{Launch, Process};
 
@@ -43,11 +43,12 @@ impl Sim {
         script: Option<&Path>,
         log: &Path,
     ) -> Result<Self> {
-        let control = free_address(None)?;
+        let wanted: Vec<_> = [None].into_iter().chain(names.iter().map(|(_, port)| *port)).collect();
+        let mut addresses = free_addresses(&wanted)?.into_iter();
+        let control = addresses.next().context("an address of the control interface")?;
         let mut command = vec![bongsu.display().to_string(), "sim".into()];
         let mut relays = Vec::new();
-        for (name, port) in names {
-            let address = free_address(*port)?;
+        for ((name, _), address) in names.iter().zip(addresses) {
             command.extend(["--relay".into(), format!("{name}={address}")]);
             relays.push(((*name).to_owned(), address));
         }

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use super::{Member, Server};
 
 /// What others may wait at most, on a busy machine with a program that is not optimised.
-const PROMPT: Duration = Duration::from_secs(2);
+const PROMPT: Duration = Duration::from_secs(15);
 /// Idle connections that are tried, and the least that make sense.
 const IDLE: usize = 10_000;
 const IDLE_LEAST: usize = 2_000;
@@ -54,7 +54,7 @@ async fn heads_that_drip_are_cut_and_others_are_served_meanwhile() {
     for drip in dripping {
         drip.await.expect("it was cut");
     }
-    assert!(start.elapsed() < Duration::from_secs(20), "cut after {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "cut after {:?}", start.elapsed());
     others_are_served(&server, &member).await;
 }
 

@@ -23,7 +23,7 @@ pub fn house_by_way() -> (Proxy, House) {
 /// Waits for something that comes without being told; fails when it does not come.
 pub async fn until(mut is_so: impl FnMut() -> bool) {
     let mut looks = tokio::time::interval(Duration::from_millis(5));
-    for _ in 0..4_000 {
+    for _ in 0..12_000 {
         if is_so() {
             return;
         }
