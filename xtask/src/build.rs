@@ -8,7 +8,10 @@ use serde_json::Value;
 
 /// Cargo features of everything that is compiled here, as `package/feature`. Lints, tests and programs take the same
 /// ones, or each would undo what another has built.
-const FEATURES: [&str; 1] = ["bongsu/full"];
+const FEATURES: [&str; 2] = [PRODUCT, "scenarios/full"];
+/// Those of the product, the only ones of its programs: cargo refuses features of packages that are not asked for. The
+/// other ones are of tests, so the programs are the same.
+const PRODUCT: &str = "bongsu/full";
 
 /// Optimised or quick to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// A cargo command that compiles: its arguments up to a `--`, and what the compiled program or tool takes after it.
+/// A cargo command that compiles the workspace: its arguments up to a `--`, and what the compiled program or tool takes after it.
 pub fn compile(arguments: &[&str], after: &[&str]) -> Command {
     let mut command = cargo(arguments);
     command.args(features(&FEATURES));
@@ -82,7 +85,9 @@ pub fn programs(profile: Profile) -> Result<Programs> {
         arguments.push("--release");
         eprintln!("building (release; the first time takes minutes) …");
     }
-    let status = compile(&arguments, &[]).stdout(Stdio::null()).status().context("cannot run cargo build")?;
+    let mut command = cargo(&arguments);
+    command.args(features(&[PRODUCT]));
+    let status = command.stdout(Stdio::null()).status().context("cannot run cargo build")?;
     ensure!(status.success(), "cargo build failed");
     let directory = target()?.join(if profile == Profile::Release { "release" } else { "debug" });
     Ok(Programs { bongsu: directory.join("bongsu"), xtask: directory.join("xtask") })
