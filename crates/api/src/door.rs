@@ -175,11 +175,7 @@ async fn serve(
         let query = query?;
         let mut rows = None;
         let (body, room) = match route.takes {
-            // What is asked for by a body that nobody reads would silently not be done.
-            Takes::Nothing if parts.method == http::Method::POST && !body.is_end_stream() => {
-                read_bytes(app, &parts.headers, body).await?
-            }
-            Takes::Nothing => (Bytes::new(), None),
+            Takes::Nothing => read_nothing(app, parts, body).await?,
             Takes::Json(_) => read_body(app, &parts.headers, body).await?,
             Takes::Rows => {
                 let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -361,6 +357,15 @@ async fn count(app: &App, caller: &Caller) -> Result<Quota, Problem> {
     };
     let rate = app.config.requests_per_s;
     limit::take(&*app.cache, bucket, Limit { rate_per_s: rate, burst: rate }, 1, app.clock.now()).await
+}
+
+/// The body where none is taken: what is asked for by one that nobody reads would silently not be done.
+async fn read_nothing(app: &App, parts: &Parts, body: Body) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
+    if parts.method == http::Method::POST && !body.is_end_stream() {
+        read_bytes(app, &parts.headers, body).await
+    } else {
+        Ok((Bytes::new(), None))
+    }
 }
 
 /// A body of JSON within the limits, and its place among all bodies in memory.
