@@ -176,6 +176,7 @@ fn find(field: &str, code: Code, detail: String) -> Finding {
 fn number_detail(code: Code) -> String {
     match code {
         Code::BadRecipientFormat => "a Korean mobile number such as 010-1234-5678".into(),
+        Code::CountryNotAllowed => "a Korean mobile number; messages to other countries are not sent".into(),
         _ => "a registered Korean sender number, 8 to 11 digits".into(),
     }
 }
@@ -286,12 +287,20 @@ fn check_references(draft: &Draft, findings: &mut Vec<Finding>) {
     if draft.bill_code.as_ref().is_some_and(|r| over(r, BILL_CODE_MAX)) {
         findings.push(too_long("billCode", BILL_CODE_MAX));
     }
+    for (field, text) in [("clientRef", &draft.client_ref), ("billCode", &draft.bill_code)] {
+        findings.extend(text.as_deref().and_then(|text| unwritten(field, text)));
+    }
     if draft.labels.len() > LABELS_MAX {
         findings.push(find("labels", Code::BadRequest, format!("at most {LABELS_MAX} labels")));
     }
     for (key, value) in &draft.labels {
+        let field = format!("labels.{key}");
+        if key.contains('=') {
+            // `label=name=value` asks for a name up to its first one.
+            findings.push(find(&field, Code::BadRequest, "the name of a label has no =".into()));
+        }
+        findings.extend(unwritten(&field, key).or_else(|| unwritten(&field, value)));
         if key.is_empty() || over(key, LABEL_MAX.0) || over(value, LABEL_MAX.1) {
-            let field = format!("labels.{key}");
             findings.push(find(
                 &field,
                 Code::FieldTooLong,
@@ -299,6 +308,14 @@ fn check_references(draft: &Draft, findings: &mut Vec<Finding>) {
             ));
         }
     }
+}
+
+/// The first character that nobody writes: a control character, or the replacement of one in a wrong charset.
+fn unwritten(field: &str, text: &str) -> Option<Finding> {
+    let is_bad = |ch: char| ch.is_control() || ch == char::REPLACEMENT_CHARACTER;
+    let (at, ch) = text.chars().enumerate().find(|(_, ch)| is_bad(*ch))?;
+    let code = if ch.is_control() { Code::ControlCharacter } else { Code::UnencodableCharacter };
+    Some(find(field, code, format!("U+{:04X} at character {at} cannot be kept", ch as u32)))
 }
 
 /// clientRef, billCode and labels as the store keeps them: a small JSON object, absent when there is nothing.
@@ -451,6 +468,33 @@ mod tests {
             prepare(draft, &terms).expect("a good draft").expires_in.as_secs()
         };
         assert_eq!((lives(Lane::Bulk), lives(Lane::Ad)), (3_600, 3_600 + 11 * 3_600));
+    }
+
+    #[test]
+    fn a_foreign_recipient_is_told_of_recipients() {
+        let findings = prepare(Draft { to: "+1 202 555 0100".into(), ..draft() }, &terms(&ad::Sender::default()));
+        let findings = findings.expect_err("another country");
+        assert_eq!((findings[0].field.as_str(), findings[0].code), ("to", Code::CountryNotAllowed));
+        assert!(findings[0].detail.contains("other countries"), "{}", findings[0].detail);
+    }
+
+    #[test]
+    fn what_a_message_is_called_by_can_be_written_and_asked_for() {
+        let label = |name: &str, value: &str| Draft { labels: vec![(name.into(), value.into())], ..draft() };
+        let control = |field: &str| vec![(field.to_owned(), Code::ControlCharacter)];
+        let broken = |field: &str| vec![(field.to_owned(), Code::UnencodableCharacter)];
+        let own = |text: &str| Draft { client_ref: Some(text.into()), ..draft() };
+        let bill = |text: &str| Draft { bill_code: Some(text.into()), ..draft() };
+        assert_eq!(refusals(own("a\nb")), control("clientRef"));
+        assert_eq!(refusals(own("\u{0}")), control("clientRef"));
+        assert_eq!(refusals(own("주문\u{fffd}")), broken("clientRef"));
+        assert_eq!(refusals(bill("\t")), control("billCode"));
+        assert_eq!(refusals(bill("\u{fffd}")), broken("billCode"));
+        assert_eq!(refusals(label("a=b", "c")), [("labels.a=b".to_owned(), Code::BadRequest)]);
+        assert_eq!(refusals(label("a", "\u{7}")), control("labels.a"));
+        for good in [own("주문-1 🙂"), bill("영업1팀"), label("캠페인", "a=b")] {
+            assert_eq!(refusals(good), []);
+        }
     }
 
     fn content(draft: Draft) -> Vec<u8> {
