@@ -418,7 +418,9 @@ impl Endpoint {
             return Ok(standing);
         }
         self.is_stale |= standing == Standing::Changed;
-        if is_gone {
+        // Calls that were under way beside the first one may answer the same.
+        if is_gone && self.row.disabled.is_none() {
+            self.row.disabled = Some(webhooks::Disabled::Gone);
             Metrics::count(&self.shared.metrics.disabled);
             tracing::warn!(webhook = %self.id, "a webhook answered 410 Gone and is disabled");
         }

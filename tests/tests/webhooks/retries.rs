@@ -85,6 +85,17 @@ async fn gone_disables_and_enabling_tells_what_was_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_is_gone_is_counted_once() {
+    let house = House::new().await;
+    house.webhook(json!({ "concurrency": 5 })).await;
+    house.receiver.status(410);
+    house.send(5).await;
+    settle(&mut house.endpoint().await).await;
+    let page = house.reports.metrics();
+    assert!(page.contains("\nbongsu_webhook_disabled_total 1\n"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retry_after_makes_the_whole_endpoint_wait() {
     let house = House::new().await;
     house.webhook(json!({ "concurrency": 1 })).await;
