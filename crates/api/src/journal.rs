@@ -56,7 +56,7 @@ pub fn outcome(answer: &Result<Reply, Problem>) -> Outcome {
             let account = word("account").and_then(|text| text.parse().ok());
             Outcome {
                 account: account.or_else(|| word("id").and_then(|id| id.parse::<AccountId>().ok())),
-                target: word("id").or_else(|| word("channel")).map(str::to_owned),
+                target: word("id").or_else(|| word("channel")).or_else(|| word("account")).map(str::to_owned),
                 status: reply.status(),
                 code: 0,
             }

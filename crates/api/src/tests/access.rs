@@ -420,3 +420,11 @@ async fn the_audit_log_tells_of_sends_beside_the_changes() {
     assert!(text(&row["requestId"]).starts_with("req_") && page["nextCursor"].is_string(), "{page}");
     assert_eq!(world.call("GET", "/v1/audit-log?kind=none", &key, Value::Null).await.status, 400);
 }
+
+#[tokio::test]
+async fn the_audit_log_names_the_account_of_a_credit() {
+    let world = World::new().await;
+    let (account, _) = world.sending_account("a").await;
+    let log = world.call("GET", "/v1/audit-log?operation=create_credit", &world.operator, Value::Null).await.good(200);
+    assert_eq!(log["items"][0]["target"], account.to_string());
+}
