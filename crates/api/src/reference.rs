@@ -1,16 +1,20 @@
 //! What the product says about itself in tables: limits, events, routes. The page `/docs` and the files below
 //! `docs/reference` are made from here, so they say what the code does.
 
+use bongsu_domain::ad;
 use bongsu_domain::text::{LMS_BYTES, SMS_BYTES, SUBJECT_BYTES};
+use bongsu_domain::webhook::RETRIES_MAX;
+use bongsu_send::SCHEDULE_DAYS;
 use bongsu_store::facts::EventKind;
 use bongsu_store::keys::{KEYS_MAX, NETWORKS_MAX};
 use bongsu_store::senders::SENDERS_MAX;
-use bongsu_store::{accounts, groups, relays, team, wallet};
+use bongsu_store::{accounts, groups, relays, team, wallet, webhooks};
 
 use crate::app::ApiConfig;
 use crate::query::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::route::{Access, ROUTES, Route};
 use crate::signing::{NONCE_LEN, SKEW_MAX_S};
+use crate::streams::STREAMS_MAX;
 use crate::tree::VALUES_MAX;
 
 /// One limit.
@@ -110,6 +114,15 @@ pub fn limits() -> Vec<LimitRow> {
             "서명 요청의 nonce",
             format!("{} to {} of A-Za-z0-9._-, once", NONCE_LEN.start(), NONCE_LEN.end()),
         ),
+        fixed("bytes of a row of a group", "그룹 한 행의 크기", format!("{} KiB", crate::rows::ROW_BYTES_MAX >> 10)),
+        fixed("groups of an account that are not sent", "발송 전 그룹", grouped(groups::STAGING_MAX.into())),
+        fixed("sendAt", "예약 시각", format!("up to {SCHEDULE_DAYS} days ahead")),
+        fixed("adName", "광고의 전송자 명칭", format!("{} characters", ad::NAME_MAX)),
+        fixed("webhooks of an account", "계정의 웹훅", webhooks::WEBHOOKS_MAX.to_string()),
+        fixed("events of a call of a webhook", "웹훅 한 번의 이벤트 수", webhooks::BATCH_MAX.to_string()),
+        fixed("calls of a webhook at once", "웹훅의 동시 호출", webhooks::CONCURRENCY_MAX.to_string()),
+        fixed("tries of a webhook after the first", "웹훅의 재시도", RETRIES_MAX.to_string()),
+        fixed("event streams of an account at once", "계정의 동시 이벤트 스트림", STREAMS_MAX.to_string()),
         fixed("relays of an installation", "중계사 수", (u16::from(relays::NO_MAX) + 1).to_string()),
         fixed("one credit", "한 번의 충전액", grouped(wallet::MAX_AMOUNT.unsigned_abs())),
     ]

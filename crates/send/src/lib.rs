@@ -48,7 +48,7 @@ mod why;
 
 pub use accept::search_hash;
 pub use brief::Brief;
-pub use config::SendConfig;
+pub use config::{SCHEDULE_DAYS, SendConfig};
 pub use pipeline::start;
 pub use prepare::check;
 pub use service::Service;

@@ -103,7 +103,7 @@ enum Key {
         /// What it may do: send, read, numbers or manage; repeat for more. An operator's key needs none.
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<String>,
-        /// Kind of the key: live or operator.
+        /// Kind of the key: live, team, test or operator.
         #[arg(long, value_name = "KIND")]
         kind: Option<String>,
     },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bongsu_domain::Lane;
 use bongsu_engine::{bus, cache};
+use bongsu_report::{Client, Reports, Setup};
 use bongsu_send::SendConfig;
 use bongsu_store::{Options, Store};
 use clap::{Args, ValueEnum};
@@ -128,6 +129,7 @@ async fn metrics() -> Result<String, Failure> {
     let store = Store::open(Options::new(&directory, clock.clone())).map_err(|error| fault(&error))?;
     let service = bongsu_send::start(store.clone(), SendConfig::default(), clock.clone()).await;
     let service = service.map_err(|error| fault(&error))?;
+    let reports_clock = clock.clone();
     let app = bongsu_api::App::new(
         service.clone(),
         cache::open_inprocess(clock.clone()),
@@ -135,7 +137,11 @@ async fn metrics() -> Result<String, Failure> {
         clock,
         bongsu_api::ApiConfig::default(),
     );
+    // Whoever adds to the page of a running process has to be there.
+    let setup = Setup { service: service.clone(), client: Client::default(), clock: reports_clock };
+    let reports = Reports::start(setup).map_err(|error| fault(&error))?;
     let page = bongsu_api::metrics_text(&app).await;
+    reports.stop().await;
     service.stop().await;
     store.close();
     // What stays behind is a directory of files without content, in the place for such.
