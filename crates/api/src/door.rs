@@ -177,6 +177,7 @@ async fn serve(
         let (body, room) = match route.takes {
             Takes::Nothing => read_nothing(app, parts, body).await?,
             Takes::Json(_) => read_body(app, &parts.headers, body).await?,
+            Takes::Optional(_) => read_optional(app, &parts.headers, body).await?,
             Takes::Rows => {
                 let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 let content_type = content_type.map(str::to_owned);
@@ -379,6 +380,19 @@ async fn read_body(
         return Err(Problem::at(Code::UnsupportedMediaType, "Content-Type", detail).hanging_up());
     }
     read_bytes(app, headers, body).await
+}
+
+/// A body of JSON, or none.
+async fn read_optional(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
+    if headers.contains_key(CONTENT_TYPE) {
+        return read_body(app, headers, body).await;
+    }
+    let (bytes, room) = read_bytes(app, headers, body).await?;
+    if bytes.is_empty() { Ok((bytes, room)) } else { read_body(app, headers, Body::from(bytes)).await }
 }
 
 /// A body within the limits, and its place among all bodies in memory.

@@ -61,9 +61,9 @@ fn operation(route: &Route) -> Value {
         }
         Access::Operator => operation["x-scope"] = KeyScope::Operator.as_str().into(),
     }
-    if let Takes::Json(schema) = route.takes {
+    if let Takes::Json(schema) | Takes::Optional(schema) = route.takes {
         operation["requestBody"] = json!({
-            "required": true,
+            "required": matches!(route.takes, Takes::Json(_)),
             "content": {"application/json": {"schema": reference(schema)}},
         });
     }
@@ -133,13 +133,14 @@ fn responses(route: &Route) -> Value {
         refuse(429, "Too many requests (UM3003); Retry-After says when to come back");
         refuse(503, "The store cannot answer (UM8004) or is full (UM8005); nothing was changed");
     }
+    // Every route refuses a parameter that it does not know.
+    refuse(400, "The request cannot be read, or has a parameter that is unknown or wrong (UM1001)");
     if !route.query.is_empty() || route.takes != Takes::Nothing {
-        refuse(400, "The request cannot be read (UM1001)");
         refuse(422, "Fields cannot be accepted, or do not go together; all of them are listed");
     } else if route.changes() {
         refuse(422, "It cannot be done for what it is asked for; the code says why");
     }
-    if route.parameter_names().next().is_some() || route.query.contains(&"account") {
+    if route.parameter_names().next().is_some() || route.query.contains(&"account") || route.id == "create_key" {
         refuse(404, "There is no such thing, or it is another account's (UM1011)");
     }
     if route.changes() {
@@ -148,10 +149,13 @@ fn responses(route: &Route) -> Value {
     if route.takes != Takes::Nothing {
         refuse(408, "The body took too long (UM1017)");
         refuse(413, "Too large (UM1016) or too many rows (UM1008)");
-        refuse(415, "The body must be application/json (UM1015)");
+        refuse(415, "The body must be of a type that is named here, in UTF-8 (UM1015)");
     }
     if matches!(route.id, "send_message" | "send_batch" | "send_group" | "schedule_group" | "approve_group") {
         refuse(402, "The balance is not enough (UM3001)");
+    }
+    if route.is_tagged() {
+        responses.insert("304".to_owned(), json!({"description": "Nothing changed since the ETag of If-None-Match"}));
     }
     if route.id == "ready" {
         responses.insert(

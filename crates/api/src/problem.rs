@@ -125,6 +125,12 @@ impl From<Refusal> for Problem {
             problem.status = StatusCode::UNPROCESSABLE_ENTITY;
         }
         problem.errors = refusal.findings;
+        // A parameter that only a room further in can judge.
+        if let Some((name @ ("cursor" | "from"), rest)) = problem.detail.split_once(": ")
+            && problem.errors.is_empty()
+        {
+            problem.errors = vec![Finding::new(name, problem.code, rest)];
+        }
         problem.retry_after = refusal.retry_after.or_else(|| default_wait(refusal.code));
         problem
     }

@@ -41,6 +41,8 @@ pub enum Takes {
     Nothing,
     /// JSON of this schema.
     Json(&'static str),
+    /// JSON of this schema, or nothing.
+    Optional(&'static str),
     /// Rows as JSON, NDJSON or CSV, of any length: the handler reads them piece by piece.
     Rows,
 }
@@ -112,6 +114,11 @@ impl Route {
         REMEMBERED.contains(&self.id)
     }
 
+    /// Whether its answer has an entity tag: a read of JSON or of a page.
+    pub fn is_tagged(&self) -> bool {
+        !self.changes() && self.gives.0 == 200 && (self.gives.1.is_some() || self.path == "/docs")
+    }
+
     /// Whether it may change something. Such a handler runs to its end even when the client goes away.
     pub fn changes(&self) -> bool {
         self.method != Method::GET
@@ -123,6 +130,8 @@ const PAGE_OF_ACCOUNT: &[&str] = &["account", "limit", "cursor"];
 const OF_ACCOUNT: &[&str] = &["account"];
 const EVENTS: &[&str] = &["account", "after", "since", "limit"];
 const STATS: &[&str] = &["account", "from", "to", "by"];
+/// The filters of [`LIST`], for a file that has no pages.
+const EXPORT: &[&str] = LIST.split_at(LIST.len() - 2).0;
 const LIST: &[&str] = &[
     "account",
     "messageId",
@@ -171,13 +180,13 @@ macro_rules! route {
 pub static ROUTES: &[Route] = {
     use Access::{Account, Key, Operator, Public, Scope};
     use KeyScope::{Manage, Read, Send};
-    use Takes::{Json, Nothing, Rows};
+    use Takes::{Json, Nothing, Optional, Rows};
     &[
         route!(POST "/v1/messages" messages::send_message, Account(Send), &[], Json("SendMessage"), 202 Some("Accepted"), "Accept one message for delivery"),
         route!(POST "/v1/messages/batch" messages::send_batch, Account(Send), &["return"], Json("SendBatch"), 202 Some("AcceptedBatch"), "Accept up to 10,000 messages"),
         route!(GET "/v1/messages" messages::list_messages, Scope(Read), LIST, Nothing, 200 Some("MessagePage"), "List messages, newest first"),
         route!(POST "/v1/messages/validate" validate::validate_messages, Account(Send), &[], Json("Validate"), 200 Some("Validation"), "Say what sending would do, and do nothing"),
-        route!(GET "/v1/messages.csv" export::export_messages, Scope(Read), LIST, Nothing, 200 None, "Export messages as CSV, newest first"),
+        route!(GET "/v1/messages.csv" export::export_messages, Scope(Read), EXPORT, Nothing, 200 None, "Export messages as CSV, newest first"),
         route!(GET "/v1/messages/{id}" messages::find_message, Scope(Read), &[], Nothing, 200 Some("Message"), "Read a message with its attempts"),
         route!(GET "/v1/messages/{id}/why" why::explain_message, Scope(Read), &[], Nothing, 200 Some("Why"), "Say what decided about a message, by rules"),
         route!(GET "/v1/messages/{id}/trace" why::trace_message, Scope(Read), &[], Nothing, 200 Some("Trace"), "Show every step of a message in order"),
@@ -246,7 +255,7 @@ pub static ROUTES: &[Route] = {
         route!(GET "/v1/webhooks/{id}" webhooks::find_webhook, Scope(Manage), &[], Nothing, 200 Some("Webhook"), "Read a webhook"),
         route!(PATCH "/v1/webhooks/{id}" webhooks::update_webhook, Scope(Manage), &[], Json("WebhookPatch"), 200 Some("Webhook"), "Change a webhook"),
         route!(DELETE "/v1/webhooks/{id}" webhooks::delete_webhook, Scope(Manage), &[], Nothing, 204 None, "Delete a webhook with what waits for it"),
-        route!(POST "/v1/webhooks/{id}/rotate" webhooks::rotate_webhook, Scope(Manage), &[], Json("RotateWebhook"), 200 Some("SecretWebhook"), "Give a webhook a new secret; the old one signs beside it for a while"),
+        route!(POST "/v1/webhooks/{id}/rotate" webhooks::rotate_webhook, Scope(Manage), &[], Optional("RotateWebhook"), 200 Some("SecretWebhook"), "Give a webhook a new secret; the old one signs beside it for a while"),
         route!(POST "/v1/webhooks/{id}/enable" webhooks::enable_webhook, Scope(Manage), &[], Nothing, 200 Some("Webhook"), "Call a webhook again, whatever stopped it"),
         route!(POST "/v1/webhooks/{id}/test" webhooks::test_webhook, Scope(Manage), &[], Nothing, 200 Some("WebhookTrial"), "Call a webhook once and tell how that went"),
         route!(POST "/v1/webhooks/{id}/replay" webhooks::replay_webhook, Scope(Manage), &[], Json("ReplayWebhook"), 202 None, "Tell a webhook everything again since a time"),

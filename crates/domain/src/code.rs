@@ -76,13 +76,13 @@ pub enum Code {
     DuplicateClientRef = 1010,
     /// There is no such thing here.
     NotFound = 1011,
-    /// Too late to cancel, the message is on its way.
+    /// Too late to cancel or change, the message is on its way.
     AlreadySent = 1012,
     /// It exists already or was changed meanwhile.
     Conflict = 1013,
     /// This path does not take this method.
     MethodNotAllowed = 1014,
-    /// The body must be application/json.
+    /// The body is of a type or charset that is not taken here.
     UnsupportedMediaType = 1015,
     /// The request body is too large.
     BodyTooLarge = 1016,

@@ -90,3 +90,17 @@ fn a_path_parameter_is_found_in_a_path() {
         assert_eq!(route.parameter(path), value);
     }
 }
+
+#[test]
+fn every_operation_tells_what_the_door_answers() {
+    let document = openapi();
+    for (method, path, operation) in operations(&document) {
+        let has = |status: &str| operation["responses"].get(status).is_some();
+        assert!(has("400"), "{method} {path} refuses parameters that it does not know");
+        let good = &operation["responses"]["200"]["content"];
+        let is_tagged =
+            method == "get" && ["application/json", "text/html"].iter().any(|kind| good.get(kind).is_some());
+        assert_eq!(has("304"), is_tagged, "{method} {path}");
+    }
+    assert!(document["paths"]["/v1/keys"]["post"]["responses"].get("404").is_some(), "another account's id");
+}

@@ -146,8 +146,15 @@ async fn add_json(call: &Call, mut body: Rows, upload: &mut Upload, defaults: &D
         whole.extend_from_slice(&bytes);
     }
     let text = send::utf8(&whole)?;
-    let read: Messages<'_> = serde_json::from_str(text).map_err(|error| {
-        Problem::at(Code::BadRequest, "body", format!("must be an object with a list \"messages\": {error}"))
+    let wrong = |detail: String| Problem::at(Code::BadRequest, "body", detail);
+    let shape = "must be an object with a list \"messages\" and nothing else";
+    // What serde derives would also take an array of the values in order.
+    if matches!(text.trim_start().as_bytes().first(), Some(b'[')) {
+        return Err(wrong(format!("{shape}, is an array")));
+    }
+    let read: Messages<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => wrong(shape.to_owned()),
+        _ => wrong(format!("is not JSON: {error}")),
     })?;
     if read.messages.len() > ROWS_MAX {
         let detail = format!("must have at most {ROWS_MAX} rows as JSON; NDJSON and CSV take them all");

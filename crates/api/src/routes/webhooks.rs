@@ -48,8 +48,12 @@ struct Wanted {
 /// Creates an endpoint; its secret is shown once.
 pub async fn create_webhook(call: Call) -> Result<Reply, Problem> {
     let wanted = call.fields(|fields| {
-        fields.required_text("url");
-        read(fields)
+        let wanted = read(fields)?;
+        let is_missing = fields.node("url").is_none() || wanted.url.as_deref() == Some("");
+        if is_missing {
+            fields.wrong("url", Code::BadRequest, "is required");
+        }
+        Some(wanted)
     })?;
     let account = call.account()?;
     if wanted.include_pii == Some(true)
@@ -128,7 +132,10 @@ pub async fn delete_webhook(call: Call) -> Result<Reply, Problem> {
 /// Gives a new secret; the old one signs beside it for a while.
 pub async fn rotate_webhook(call: Call) -> Result<Reply, Problem> {
     let usual = OLD_SECRET_FOR.as_secs().cast_signed();
-    let seconds = call.fields(|fields| Some(fields.whole("oldForS", 0, OLD_SECRET_MAX_S).unwrap_or(usual)))?;
+    let seconds = match call.body.is_empty() {
+        true => usual,
+        false => call.fields(|fields| Some(fields.whole("oldForS", 0, OLD_SECRET_MAX_S).unwrap_or(usual)))?,
+    };
     let (account, id) = (call.account_or_all()?, call.id()?);
     let old_for = Duration::from_secs(seconds.unsigned_abs());
     let new = webhooks::rotate(call.app.service.store(), account, id, old_for).await?;

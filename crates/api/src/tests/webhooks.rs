@@ -42,3 +42,37 @@ async fn only_who_sees_numbers_has_them_told() {
     let operators = format!("/v1/webhooks?account={account}");
     world.call("POST", &operators, &world.operator, json!({"url": URL, "includePii": true})).await.good(201);
 }
+
+#[tokio::test]
+async fn a_secret_is_replaced_with_and_without_a_body() {
+    let world = World::new().await;
+    let (_, owner) = world.sending_account("a").await;
+    let made = world.call("POST", "/v1/webhooks", &owner, json!({"url": URL})).await.good(201);
+    let path = format!("/v1/webhooks/{}/rotate", made["id"].as_str().expect("an id"));
+    let mut seen = vec![made["secret"].clone()];
+    for body in [Value::Null, json!({}), json!({"oldForS": 0})] {
+        let new = world.call("POST", &path, &owner, body).await.good(200);
+        assert!(!seen.contains(&new["secret"]), "a new one");
+        seen.push(new["secret"].clone());
+    }
+    assert_eq!(world.call("POST", &path, &owner, json!({"oldForS": -1})).await.refusal(), (422, "UM1001"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_url_is_told_once() {
+    let world = World::new().await;
+    let (_, owner) = world.sending_account("a").await;
+    for (body, detail) in [
+        (json!({"url": 1}), "must be a string, is a number"),
+        (json!({"url": ""}), "is required"),
+        (json!({}), "is required"),
+    ] {
+        let seen = world.call("POST", "/v1/webhooks", &owner, body).await;
+        assert_eq!(seen.refusal(), (422, "UM1001"));
+        assert_eq!(seen.body["errors"].as_array().map(Vec::len), Some(1), "{}", seen.body);
+        assert_eq!(
+            (&seen.body["errors"][0]["field"], &seen.body["errors"][0]["detail"]),
+            (&json!("url"), &json!(detail))
+        );
+    }
+}
