@@ -7,6 +7,7 @@ mod facts;
 mod faults;
 mod groups;
 mod messages;
+mod progress;
 mod reach;
 mod reading;
 mod refusals;

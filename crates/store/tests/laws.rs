@@ -60,5 +60,7 @@ mod search;
 mod search_files;
 #[path = "laws/traces.rs"]
 mod traces;
+#[path = "laws/uploads.rs"]
+mod uploads;
 #[path = "laws/webhooks.rs"]
 mod webhooks;

@@ -66,5 +66,7 @@ mod steps;
 mod traces;
 #[path = "laws/trips.rs"]
 mod trips;
+#[path = "laws/uploads.rs"]
+mod uploads;
 #[path = "laws/webhooks.rs"]
 mod webhooks;
